@@ -1,0 +1,1 @@
+"""The record that all parts of Radar Audit speak. Pure: no I/O, no clock, no environment."""
