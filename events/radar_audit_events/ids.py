@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from .errors import IdError, TimeError
 
@@ -21,9 +22,10 @@ MAX_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last instant RFC 3
 _MAX_ULID_MS = 2**48 - 1
 
 EVENT_PREFIX = "ae_"
-_OPAQUE = re.compile(r"^(org|user|cl)_[A-Za-z0-9_]{1,60}$")
+_EVENT_ID = re.compile(r"^ae_[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
+_OPAQUE = re.compile(r"^(org|user|cl)_[A-Za-z0-9_]{1,60}\Z")
 _TIME = re.compile(
-    r"^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)$"
+    r"^([0-9]{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)\Z"
 )
 
 
@@ -36,9 +38,8 @@ def ulid(time_ms: int, random: bytes) -> str:
         raise IdError("a ULID holds times from 0 to 2**48-1 milliseconds")
     if len(random) != 10:
         raise IdError("a ULID holds exactly 10 random bytes")
-    number = (time_ms << 80) | int.from_bytes(random, "big")
-    parts = [_PAIRS[(number >> shift) & 0x3FF] for shift in range(120, -1, -10)]
-    return "".join(parts)
+    number = int.from_bytes(random, "big")
+    return _time_chars(time_ms) + "".join([_PAIRS[(number >> s) & 0x3FF] for s in range(70, -1, -10)])
 
 
 def ulid_time_ms(text: str) -> int:
@@ -71,6 +72,16 @@ def event_time_ms(identifier: str) -> int:
     return ulid_time_ms(identifier[len(EVENT_PREFIX) :])
 
 
+def carries_time(identifier: str, time_ms: int) -> bool:
+    """Tell whether `identifier` is a well-formed `ae_` id whose time is `time_ms`."""
+    return _EVENT_ID.match(identifier) is not None and identifier[3:13] == _time_chars(time_ms)
+
+
+@lru_cache(maxsize=4096)
+def _time_chars(time_ms: int) -> str:
+    return "".join(_PAIRS[(time_ms >> shift) & 0x3FF] for shift in range(40, -1, -10))
+
+
 def floor_id(time_ms: int) -> str:
     """Return the smallest event id of a millisecond: a time range is an id range."""
     return event_id(min(max(time_ms, 0), MAX_MS), b"\0" * 10)
@@ -101,8 +112,14 @@ def format_ms(time_ms: int) -> str:
     """Write Unix milliseconds as RFC 3339 in UTC with three decimals. Raises TimeError."""
     if not 0 <= time_ms <= MAX_MS:
         raise TimeError("a time must lie between 1970 and 9999")
-    seconds, ms = divmod(time_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    minute, ms = divmod(time_ms, 60_000)
+    return f"{_minute(minute)}{ms // 1000:02d}.{ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _minute(minute: int) -> str:
+    # Every stored row's time is written at least once for its leaf; neighbours share the minute.
+    return f"{datetime.fromtimestamp(minute * 60, UTC):%Y-%m-%dT%H:%M:}"
 
 
 def parse_us(text: str) -> int:
