@@ -1,0 +1,1 @@
+"""Required by Alembic's layout; `store.migrate` drives the steps with its own connection."""
