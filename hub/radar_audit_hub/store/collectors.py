@@ -1,0 +1,168 @@
+"""SQL of what collectors say of themselves: their last heartbeat, and the gaps they report.
+
+Owns the tables `collector` and `collector_gap`. Called by the heartbeat and ingest handlers and
+by the retention job. Bounded: a cluster keeps its MAX_COLLECTORS most recently seen collectors
+and its MAX_GAPS newest gaps, whatever a token's holder sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, and_, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .control import insert_new
+from .schema import collector, collector_gap
+
+MAX_COLLECTORS = 256  # rows per cluster; a DaemonSet on control-plane nodes has a handful
+MAX_GAPS = 10_000  # rows per cluster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectorState:
+    """A collector's last words; the fields that end in `_json` are JSON texts."""
+
+    org_id: str
+    cluster_id: str
+    collector_id: str
+    instance_id: str
+    version: str
+    sources_json: str
+    spool_json: str
+    losses_json: str
+    open_sessions_json: str
+    capture_hash: str | None
+    seen_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapRow:
+    """`count` events of a cluster that were lost (or came too late) between two times (Unix ms)."""
+
+    org_id: str
+    cluster_id: str
+    gap_id: str
+    collector_id: str
+    from_at_ms: int
+    to_at_ms: int
+    count: int
+    reason: str
+    recorded_at_ms: int
+
+
+async def save_collector(conn: AsyncConnection, state: CollectorState) -> None:
+    """Store a heartbeat over the collector's former one; the first one's time is kept."""
+    changing = {
+        "instance_id": state.instance_id,
+        "version": state.version,
+        "sources": state.sources_json,
+        "spool": state.spool_json,
+        "losses": state.losses_json,
+        "open_sessions": state.open_sessions_json,
+        "capture_hash": state.capture_hash,
+        "last_seen_at": state.seen_at_ms,
+    }
+    row = changing | {
+        "org_id": state.org_id,
+        "cluster_id": state.cluster_id,
+        "collector_id": state.collector_id,
+        "first_seen_at": state.seen_at_ms,
+    }
+    builder: Any = postgresql if conn.dialect.name == "postgresql" else sqlite
+    keys = [column.name for column in collector.primary_key]
+    await conn.execute(
+        builder.insert(collector).values(**row).on_conflict_do_update(keys, set_=changing)
+    )
+    of_cluster = and_(
+        collector.c.org_id == state.org_id, collector.c.cluster_id == state.cluster_id
+    )
+    await _keep_newest(
+        conn,
+        collector,
+        of_cluster,
+        collector.c.last_seen_at,
+        collector.c.collector_id,
+        MAX_COLLECTORS,
+    )
+
+
+async def save_gaps(conn: AsyncConnection, gaps: Sequence[GapRow]) -> int:
+    """Store gaps; one that is there already (same cluster and gap_id) stays as it is.
+
+    Returns how many were new. All of `gaps` are of one cluster.
+    """
+    new = 0
+    for gap in gaps:
+        row = {
+            "org_id": gap.org_id,
+            "cluster_id": gap.cluster_id,
+            "gap_id": gap.gap_id,
+            "collector_id": gap.collector_id,
+            "from_at": gap.from_at_ms,
+            "to_at": gap.to_at_ms,
+            "count": gap.count,
+            "reason": gap.reason,
+            "recorded_at": gap.recorded_at_ms,
+        }
+        new += await insert_new(conn, collector_gap, row)
+    if new:
+        of_cluster = and_(
+            collector_gap.c.org_id == gaps[0].org_id,
+            collector_gap.c.cluster_id == gaps[0].cluster_id,
+        )
+        newest, key = collector_gap.c.recorded_at, collector_gap.c.gap_id
+        await _keep_newest(conn, collector_gap, of_cluster, newest, key, MAX_GAPS)
+    return new
+
+
+async def list_gaps(conn: AsyncConnection, org_id: str, limit: int) -> list[GapRow]:
+    """Return an org's gaps, the last recorded first, at most `limit`."""
+    statement = (
+        select(collector_gap)
+        .where(collector_gap.c.org_id == org_id)
+        .order_by(collector_gap.c.recorded_at.desc(), collector_gap.c.gap_id.desc())
+        .limit(limit)
+    )
+    return [
+        GapRow(
+            org_id=row.org_id,
+            cluster_id=row.cluster_id,
+            gap_id=row.gap_id,
+            collector_id=row.collector_id,
+            from_at_ms=row.from_at,
+            to_at_ms=row.to_at,
+            count=row._mapping["count"],  # noqa: SLF001 - a row's own `count` is tuple's method
+            reason=row.reason,
+            recorded_at_ms=row.recorded_at,
+        )
+        for row in await conn.execute(statement)
+    ]
+
+
+async def delete_old_gaps(conn: AsyncConnection, org_id: str, floor_ms: int) -> int:
+    """Delete an org's gaps that ended before `floor_ms` (Unix ms); return how many."""
+    result = await conn.execute(
+        delete(collector_gap).where(
+            collector_gap.c.org_id == org_id, collector_gap.c.to_at < floor_ms
+        )
+    )
+    return result.rowcount
+
+
+async def _keep_newest(
+    conn: AsyncConnection,
+    table: Table,
+    where: ColumnElement[bool],
+    newest: ColumnElement[int],
+    key: ColumnElement[str],
+    limit: int,
+) -> None:
+    count = await conn.scalar(select(func.count()).select_from(table).where(where))
+    if (count or 0) <= limit:
+        return
+    kept = select(key).where(where).order_by(newest.desc(), key.desc()).limit(limit)
+    await conn.execute(delete(table).where(where, key.not_in(kept)))

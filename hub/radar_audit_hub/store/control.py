@@ -1,0 +1,180 @@
+"""SQL of the control tables: orgs, users, members, clusters.
+
+Owns the rows that say who and what exists; credentials are in `tokens.py`. Called by the admin
+command, ingest and the feature handlers, always on a connection that the caller opened, so that
+a change and its audit events share one transaction. Never writes an audit event itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Table, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .schema import app_user, cluster, org, org_member
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Org:
+    """An organization; `plan` is free, team or enterprise; times are Unix milliseconds."""
+
+    id: str
+    name: str
+    plan: str
+    record_log_access: bool
+    created_at_ms: int
+    deleted_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A person by id and lower-case e-mail."""
+
+    id: str
+    email: str
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A user's place in one org; `role` is owner, auditor, member or viewer."""
+
+    org_id: str
+    user_id: str
+    email: str
+    role: str
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A cluster of an org; ids are unique over all orgs."""
+
+    org_id: str
+    id: str
+    name: str
+    environment: str
+    labels: Mapping[str, str]
+    created_at_ms: int
+    deleted_at_ms: int | None = None
+
+
+async def insert_new(conn: AsyncConnection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row unless one of the table's unique keys is taken; tell whether it is now there.
+
+    Never fails the transaction: a rival that is about to commit is waited for.
+    """
+    if conn.dialect.name == "postgresql":
+        statement: Any = postgresql.insert(table).values(**row).on_conflict_do_nothing()
+    else:
+        statement = sqlite.insert(table).values(**row).on_conflict_do_nothing()
+    result = await conn.execute(statement)
+    return bool(result.rowcount)
+
+
+def _org(row: Any) -> Org:
+    return Org(
+        id=row.id,
+        name=row.name,
+        plan=row.plan,
+        record_log_access=row.record_log_access,
+        created_at_ms=row.created_at,
+        deleted_at_ms=row.deleted_at,
+    )
+
+
+async def get_org(conn: AsyncConnection, org_id: str) -> Org | None:
+    """Return an org, also a deleted one; None if there never was such an id."""
+    row = (await conn.execute(select(org).where(org.c.id == org_id))).first()
+    return None if row is None else _org(row)
+
+
+async def list_orgs(conn: AsyncConnection) -> list[Org]:
+    """Return all orgs by id, deleted ones too: their logs live until the retention's end."""
+    return [_org(row) for row in await conn.execute(select(org).order_by(org.c.id))]
+
+
+async def insert_org(conn: AsyncConnection, new: Org) -> bool:
+    """Insert an org; False if its id is taken."""
+    row = {
+        "id": new.id,
+        "name": new.name,
+        "plan": new.plan,
+        "record_log_access": new.record_log_access,
+        "created_at": new.created_at_ms,
+        "deleted_at": new.deleted_at_ms,
+    }
+    return await insert_new(conn, org, row)
+
+
+async def ensure_user(conn: AsyncConnection, new: User) -> User:
+    """Return the user who has the e-mail of `new`, inserted as `new` if nobody has it yet."""
+    row = {"id": new.id, "email": new.email, "created_at": new.created_at_ms}
+    await insert_new(conn, app_user, row)
+    found = (await conn.execute(select(app_user).where(app_user.c.email == new.email))).one()
+    return User(id=found.id, email=found.email, created_at_ms=found.created_at)
+
+
+async def insert_member(
+    conn: AsyncConnection, org_id: str, user_id: str, role: str, now_ms: int
+) -> bool:
+    """Make a user a member of an org; False if they are one already."""
+    row = {"org_id": org_id, "user_id": user_id, "role": role, "created_at": now_ms}
+    return await insert_new(conn, org_member, row)
+
+
+async def list_members(conn: AsyncConnection, org_id: str) -> list[Member]:
+    """Return an org's members by e-mail."""
+    statement = (
+        select(org_member, app_user.c.email)
+        .join(app_user, app_user.c.id == org_member.c.user_id)
+        .where(org_member.c.org_id == org_id)
+        .order_by(app_user.c.email)
+    )
+    return [
+        Member(
+            org_id=row.org_id,
+            user_id=row.user_id,
+            email=row.email,
+            role=row.role,
+            created_at_ms=row.created_at,
+        )
+        for row in await conn.execute(statement)
+    ]
+
+
+async def emails_of_members(
+    conn: AsyncConnection, org_id: str, user_ids: Iterable[str]
+) -> dict[str, str]:
+    """Return the e-mails of those of `user_ids` who are members of the org.
+
+    Only of members: a collector of one org must not learn about people of another.
+    """
+    wanted: Sequence[str] = sorted(set(user_ids))
+    if not wanted:
+        return {}
+    statement = (
+        select(app_user.c.id, app_user.c.email)
+        .join(org_member, org_member.c.user_id == app_user.c.id)
+        .where(org_member.c.org_id == org_id, app_user.c.id.in_(wanted))
+    )
+    return {row.id: row.email for row in await conn.execute(statement)}
+
+
+async def insert_cluster(conn: AsyncConnection, new: Cluster) -> bool:
+    """Insert a cluster; False if its id is taken, in whichever org."""
+    row = {
+        "org_id": new.org_id,
+        "id": new.id,
+        "name": new.name,
+        "environment": new.environment,
+        "labels": json.dumps(dict(new.labels), sort_keys=True),
+        "created_at": new.created_at_ms,
+        "deleted_at": new.deleted_at_ms,
+    }
+    return await insert_new(conn, cluster, row)

@@ -1,0 +1,202 @@
+"""SQL of credentials: personal access tokens and cluster tokens, found by their SHA-256.
+
+Owns insertion, look-up and the last-used stamps. Called by authentication (at every request,
+so the look-ups run on the driver), the admin command and the token handlers. Never sees a
+token's text, and judges nothing: whether a found one is still good is the caller's rule.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import or_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .control import insert_new
+from .database import fetch
+from .schema import cluster_token, pat
+
+TOUCH_EVERY_MS = 60_000  # a stamp of last use costs a write: once a minute is fine enough
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundPat:
+    """A personal access token with all that a request needs to know; times are Unix ms.
+
+    `role` is None when its user is no longer a member; `scopes` None means all of the role's.
+    """
+
+    id: str
+    name: str
+    org_id: str
+    org_name: str
+    plan: str
+    user_id: str
+    email: str
+    role: str | None
+    scopes: tuple[str, ...] | None
+    expires_at_ms: int | None
+    last_used_at_ms: int | None
+    revoked_at_ms: int | None
+    org_deleted_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundClusterToken:
+    """A cluster token with its cluster and its org's plan; times are Unix ms."""
+
+    token_hash: bytes
+    org_id: str
+    plan: str
+    cluster_id: str
+    cluster_name: str
+    scopes: tuple[str, ...]
+    last_used_at_ms: int | None
+    revoked_at_ms: int | None
+    cluster_deleted_at_ms: int | None
+    org_deleted_at_ms: int | None
+
+
+# The PAT's key is its hash alone: which org it belongs to is what the look-up answers.
+_FIND_PAT = """
+SELECT p.id, p.name, p.org_id, o.name, o.plan, p.user_id, u.email, m.role, p.scopes,
+       p.expires_at, p.last_used_at, p.revoked_at, o.deleted_at
+FROM pat p
+JOIN org o ON o.id = p.org_id
+JOIN app_user u ON u.id = p.user_id
+LEFT JOIN org_member m ON m.org_id = p.org_id AND m.user_id = p.user_id
+WHERE p.token_hash = {0}
+"""
+_FIND_CLUSTER = """
+SELECT t.token_hash, t.org_id, o.plan, t.cluster_id, c.name, t.scopes,
+       t.last_used_at, t.revoked_at, c.deleted_at, o.deleted_at
+FROM cluster_token t
+JOIN org o ON o.id = t.org_id
+JOIN cluster c ON c.org_id = t.org_id AND c.id = t.cluster_id
+WHERE t.token_hash = {0}
+"""
+_HASH_PLACE = {"postgresql": "$1", "sqlite": "?1"}
+
+
+async def find_pat(conn: AsyncConnection, token_hash: bytes) -> FoundPat | None:
+    """Return the PAT with this hash, revoked and expired ones too; None if there is none."""
+    sql = _FIND_PAT.format(_HASH_PLACE[conn.dialect.name])
+    rows = await fetch(conn, sql, (token_hash,))
+    if not rows:
+        return None
+    row = rows[0]
+    return FoundPat(
+        id=row[0],
+        name=row[1],
+        org_id=row[2],
+        org_name=row[3],
+        plan=row[4],
+        user_id=row[5],
+        email=row[6],
+        role=row[7],
+        scopes=None if row[8] is None else tuple(json.loads(row[8])),
+        expires_at_ms=row[9],
+        last_used_at_ms=row[10],
+        revoked_at_ms=row[11],
+        org_deleted_at_ms=row[12],
+    )
+
+
+async def find_cluster_token(conn: AsyncConnection, token_hash: bytes) -> FoundClusterToken | None:
+    """Return the cluster token with this hash, revoked ones too; None if there is none."""
+    sql = _FIND_CLUSTER.format(_HASH_PLACE[conn.dialect.name])
+    rows = await fetch(conn, sql, (token_hash,))
+    if not rows:
+        return None
+    row = rows[0]
+    return FoundClusterToken(
+        token_hash=bytes(row[0]),
+        org_id=row[1],
+        plan=row[2],
+        cluster_id=row[3],
+        cluster_name=row[4],
+        scopes=tuple(json.loads(row[5])),
+        last_used_at_ms=row[6],
+        revoked_at_ms=row[7],
+        cluster_deleted_at_ms=row[8],
+        org_deleted_at_ms=row[9],
+    )
+
+
+def touch_due(last_used_at_ms: int | None, now_ms: int) -> bool:
+    """Tell whether a stamp of last use is old enough to be written anew."""
+    return last_used_at_ms is None or now_ms - last_used_at_ms >= TOUCH_EVERY_MS
+
+
+async def touch_pat(conn: AsyncConnection, org_id: str, pat_id: str, now_ms: int) -> None:
+    """Stamp a PAT's last use, unless another replica did so within the last minute."""
+    await conn.execute(
+        update(pat)
+        .where(
+            pat.c.org_id == org_id,
+            pat.c.id == pat_id,
+            or_(pat.c.last_used_at.is_(None), pat.c.last_used_at <= now_ms - TOUCH_EVERY_MS),
+        )
+        .values(last_used_at=now_ms)
+    )
+
+
+async def touch_cluster_token(conn: AsyncConnection, token_hash: bytes, now_ms: int) -> None:
+    """Stamp a cluster token's last use, unless another replica did so within the last minute."""
+    stamp = cluster_token.c.last_used_at
+    await conn.execute(
+        update(cluster_token)
+        .where(
+            cluster_token.c.token_hash == token_hash,
+            or_(stamp.is_(None), stamp <= now_ms - TOUCH_EVERY_MS),
+        )
+        .values(last_used_at=now_ms)
+    )
+
+
+async def insert_pat(
+    conn: AsyncConnection,
+    *,
+    org_id: str,
+    pat_id: str,
+    user_id: str,
+    name: str,
+    token_hash: bytes,
+    scopes: Sequence[str] | None,
+    created_at_ms: int,
+    expires_at_ms: int | None,
+) -> bool:
+    """Insert a PAT by the hash of its text; False if its id or hash is taken."""
+    row = {
+        "org_id": org_id,
+        "id": pat_id,
+        "user_id": user_id,
+        "name": name,
+        "token_hash": token_hash,
+        "scopes": None if scopes is None else json.dumps(list(scopes)),
+        "created_at": created_at_ms,
+        "expires_at": expires_at_ms,
+    }
+    return await insert_new(conn, pat, row)
+
+
+async def insert_cluster_token(
+    conn: AsyncConnection,
+    *,
+    org_id: str,
+    cluster_id: str,
+    token_hash: bytes,
+    scopes: Sequence[str],
+    created_at_ms: int,
+) -> bool:
+    """Insert a cluster token by the hash of its text; False if the hash is taken."""
+    row = {
+        "token_hash": token_hash,
+        "org_id": org_id,
+        "cluster_id": cluster_id,
+        "scopes": json.dumps(list(scopes)),
+        "created_at": created_at_ms,
+    }
+    return await insert_new(conn, cluster_token, row)
