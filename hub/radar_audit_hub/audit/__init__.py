@@ -1,0 +1,1 @@
+"""Radar Audit hub: reading the log."""

@@ -1,0 +1,40 @@
+"""Counts refused tokens per address, in bounded memory.
+
+Owns `FailureLimiter`. Called by `bearer.py` for each refused token. Never holds up a
+valid one: many people share the address of a proxy. A token has 256 random bits,
+so this saves work and log lines; guessing is hopeless with or without it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from radar_audit_hub.errors import TooManyRequestsError
+
+WINDOW_MS = 60_000
+MAX_ADDRESSES = 10_000
+
+
+class FailureLimiter:
+    """At most `per_minute` refusals of one address in a window of 60 s are answered as such."""
+
+    def __init__(self, per_minute: int) -> None:
+        """Know no address yet."""
+        self._per_minute = per_minute
+        self._seen: OrderedDict[str, tuple[int, int]] = OrderedDict()  # window's start, count
+
+    def __len__(self) -> int:
+        """How many addresses are remembered: never above MAX_ADDRESSES."""
+        return len(self._seen)
+
+    def count(self, address: str, now_ms: int) -> None:
+        """Note one refusal. Raises TooManyRequestsError from the one above the limit on."""
+        start, count = self._seen.pop(address, (now_ms, 0))
+        if not 0 <= now_ms - start < WINDOW_MS:
+            start, count = now_ms, 0
+        self._seen[address] = (start, min(count + 1, self._per_minute + 1))
+        if len(self._seen) > MAX_ADDRESSES:
+            self._seen.popitem(last=False)  # the address that failed longest ago
+        if count >= self._per_minute:
+            seconds = max(1, (start + WINDOW_MS - now_ms + 999) // 1000)
+            raise TooManyRequestsError("too many refused tokens from this address", seconds)

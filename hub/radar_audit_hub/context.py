@@ -1,0 +1,65 @@
+"""What every handler and job is given: the open database, settings, clock, metrics, bounds.
+
+Owns `Hub` and the application key under which handlers find it. `app.py` makes one
+at start-up, tests make one with a clock of their own. Never does work itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from .audit.follow import LogSignal
+from .auth.limiter import FailureLimiter
+from .metrics import Metrics
+from .settings import HubSettings
+from .slots import Slots
+from .store import query
+from .store.database import Database
+
+
+@dataclass(frozen=True)
+class Hub:
+    """The parts that all features share.
+
+    `now_ms` is the clock in Unix milliseconds; `random_bytes(n)` a source of secrets;
+    `signal.notify(org_id)` must be called after every commit that appended events.
+    """
+
+    db: Database
+    settings: HubSettings
+    now_ms: Callable[[], int]
+    random_bytes: Callable[[int], bytes]
+    metrics: Metrics
+    signal: LogSignal
+    exports: Slots
+    followers: Slots
+    auth_failures: FailureLimiter
+
+    @classmethod
+    def create(
+        cls,
+        db: Database,
+        settings: HubSettings,
+        *,
+        now_ms: Callable[[], int],
+        random_bytes: Callable[[int], bytes],
+    ) -> Hub:
+        """Make a hub's parts over an open database; nothing runs yet."""
+        metrics = Metrics()
+        return cls(
+            db=db,
+            settings=settings,
+            now_ms=now_ms,
+            random_bytes=random_bytes,
+            metrics=metrics,
+            signal=LogSignal(lambda org_id: query.next_seq(db, org_id)),
+            exports=Slots(settings.max_exports, "exports", metrics.exports_running),
+            followers=Slots(settings.max_followers, "followers", metrics.followers),
+            auth_failures=FailureLimiter(settings.failed_auth_per_minute),
+        )
+
+
+HUB: web.AppKey[Hub] = web.AppKey("hub", Hub)

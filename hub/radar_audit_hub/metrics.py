@@ -1,0 +1,59 @@
+"""The hub's Prometheus metrics: names, labels and buckets, in a registry of their own.
+
+Owns every metric of the hub; `app.py` makes one `Metrics`, the probe server
+shows its registry. No label ever holds a user, an e-mail, a pod, an org or a token.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """One attribute per metric; label values come from closed sets (routes, results, formats)."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        """Register all metrics, in a new registry unless one is given."""
+        self.registry = registry if registry is not None else CollectorRegistry()
+        self._prefix = "radar_audit_hub_"
+        self.requests = self._counter(
+            "http_requests", "Answered requests", ["method", "route", "status"]
+        )
+        self.auth_failures = self._counter(
+            "auth_failures", "Requests refused for their credential", ["reason"]
+        )
+        self.ingest_events = self._counter(
+            "ingest_events", "Events received from collectors", ["result"]
+        )
+        self.ingest_seconds = self._histogram(
+            "ingest_seconds", "Time from a batch's arrival to its durable commit", []
+        )
+        self.ingest_lag_seconds = self._histogram(
+            "ingest_lag_seconds", "Time from an event's stamp to its durable commit", []
+        )
+        self.query_seconds = self._histogram(
+            "query_seconds", "Time to answer a read of the log", ["route"]
+        )
+        self.export_rows = self._counter("export_rows", "Rows sent by exports", ["format"])
+        self.exports_aborted = self._counter(
+            "exports_aborted", "Exports cut short by an error or a slow client", ["format"]
+        )
+        self.exports_running = self._gauge("exports_running", "Exports being sent now")
+        self.followers = self._gauge("followers", "Long polls and live tails open now")
+        self.prune_rows = self._counter("prune_rows", "Expired rows deleted", [])
+        self.prune_last_success = self._gauge(
+            "prune_last_success_timestamp_seconds", "When the retention job last ended well"
+        )
+
+    def _counter(self, name: str, text: str, labels: list[str]) -> Counter:
+        return Counter(self._prefix + name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(self._prefix + name, text, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, labels: list[str]) -> Histogram:
+        return Histogram(
+            self._prefix + name, text, labels, buckets=_SECONDS, registry=self.registry
+        )

@@ -1,0 +1,89 @@
+"""What surrounds every handler: request id, errors into answers, headers, access log.
+
+Owns the one middleware of the hub and the `Answered` signal. `app.py` puts both
+into the application. The access log has the route's template, never the path, the
+query string or a header: those may hold what a person typed by mistake.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from .context import HUB
+from .http_errors import problem
+
+REQUEST_ID_HEADER = "X-Request-Id"
+REQUEST_ID = web.RequestKey("request_id", str)
+_GIVEN_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}\Z")
+_UNMATCHED = "unmatched"
+_access = logging.getLogger("radar_audit_hub.access")
+_logger = logging.getLogger(__name__)
+
+
+def request_id_of(given: str | None, random: bytes) -> str:
+    """Return the caller's id if it is 8-64 plain characters, else a new one of `random`."""
+    if given is not None and _GIVEN_ID.match(given):
+        return given
+    return "req_" + random.hex()
+
+
+def route_of(request: web.Request) -> str:
+    """Return the route's template such as /api/orgs/{org_id}/audit: a closed set of words."""
+    resource = request.match_info.route.resource
+    return _UNMATCHED if resource is None else resource.canonical
+
+
+@web.middleware
+async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Run a handler; whatever it raises becomes an answer, and every answer is counted."""
+    hub = request.app[HUB]
+    started = time.perf_counter()
+    request_id = request_id_of(request.headers.get(REQUEST_ID_HEADER), hub.random_bytes(8))
+    request[REQUEST_ID] = request_id
+    try:
+        response = await handler(request)
+    except Exception as error:
+        response = _answer(request, error, request_id)
+    route = route_of(request)
+    hub.metrics.requests.labels(request.method, route, str(response.status)).inc()
+    if _access.isEnabledFor(logging.INFO):
+        facts = {
+            "request_id": request_id,
+            "method": request.method,
+            "route": route,
+            "status": response.status,
+            "duration_ms": round((time.perf_counter() - started) * 1000, 3),
+            "remote": request.remote,
+        }
+        _access.info("request", extra=facts)
+    return response
+
+
+def _answer(request: web.Request, error: Exception, request_id: str) -> web.StreamResponse:
+    if request.writer.output_size > 0 or isinstance(error, ConnectionError):
+        # Part of an answer is on the wire: only a cut connection can still say "incomplete".
+        if request.transport is not None:
+            request.transport.abort()
+        raise error
+    answer = problem(error)
+    if answer.status >= 500:
+        _logger.error(
+            "request failed",
+            exc_info=error if answer.status == 500 else None,
+            extra={"request_id": request_id, "error": type(error).__name__},
+        )
+    return answer.response(request_id)
+
+
+async def mark(request: web.Request, response: web.StreamResponse) -> None:
+    """Add the headers that every answer carries; runs just before the headers are sent."""
+    headers = response.headers
+    headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID, "")
+    headers["Cache-Control"] = "no-store"
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Server"] = "radar-audit"
