@@ -153,7 +153,9 @@ def _claims(record: AuditRecord, rules: ClassifyRules) -> RuleReason | None:
     facts = read_groups(record.impersonated_groups)
     # While the own org is unknown, one claim may be right, two different ones cannot both be.
     own = rules.org_id
-    if facts.orgs and (len(facts.orgs) > 1 or (own is not None and own not in facts.orgs)):
+    if facts.orgs and (
+        len(facts.orgs) > 1 or "" in facts.orgs or (own is not None and own not in facts.orgs)
+    ):
         return "org_mismatch"
     if facts.users and facts.users != {record.impersonated_user}:
         return "user_mismatch"
