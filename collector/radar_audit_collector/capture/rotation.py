@@ -1,0 +1,144 @@
+"""The files of one log: the live one and those that rotation has put aside.
+
+Owns how rotated files are named and ordered, and how a file is known again
+after it was renamed or compressed. Called by the log follower. Blocking file
+access; never reads more than the head of a file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import zlib
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from .checkpoint import HEAD_BYTES, Checkpoint, head_hash
+
+# lumberjack, which the API server rotates with, puts -2006-01-02T15-04-05.000 before the
+# extension, and .gz after it once the file is compressed.
+_STAMP = r"-(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3})"
+GZIP_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
+
+
+@dataclass(frozen=True, slots=True)
+class RotatedFile:
+    """A file put aside by rotation; `stamp` sorts as it was rotated."""
+
+    stamp: str
+    path: Path
+    inode: int
+    modified_ns: int
+
+    @property
+    def compressed(self) -> bool:
+        """Whether it is a gzip archive."""
+        return self.path.suffix == ".gz"
+
+
+def open_log(path: Path) -> BinaryIO:
+    """Open a log for reading, through gzip if its name ends in .gz. Raises OSError."""
+    if path.suffix == ".gz":
+        return cast("BinaryIO", gzip.open(path, "rb"))
+    return cast("BinaryIO", path.open("rb", buffering=0))
+
+
+def rotated_files(live: Path) -> list[RotatedFile]:
+    """Return the rotated files of `live`, oldest first; empty if the folder cannot be listed."""
+    pattern = re.compile(
+        re.escape(live.stem) + _STAMP + re.escape(live.suffix) + r"(?:\.gz)?", re.ASCII
+    )
+    found: dict[str, RotatedFile] = {}
+    for entry in _list(live.parent):
+        match = pattern.fullmatch(entry.name)
+        if match is None:
+            continue
+        try:
+            stat = entry.stat()
+        except OSError:
+            continue  # deleted since it was listed
+        file = RotatedFile(match.group(1), Path(entry.path), stat.st_ino, stat.st_mtime_ns)
+        # While a file is being compressed both are there, and the archive is not whole yet.
+        if file.stamp not in found or not file.compressed:
+            found[file.stamp] = file
+    return [found[stamp] for stamp in sorted(found)]
+
+
+def is_file_of(path: Path, inode: int, checkpoint: Checkpoint) -> bool:
+    """Tell whether a file is the one of the checkpoint, by its inode and its head.
+
+    An archive has another inode than the file it was made of, so there the head alone decides.
+    """
+    if checkpoint.head_bytes == 0 if path.suffix == ".gz" else inode != checkpoint.inode:
+        return False
+    try:
+        with open_log(path) as file:
+            head = read_head(file, checkpoint.head_bytes)
+    except (OSError, *GZIP_ERRORS):
+        return False
+    return len(head) == checkpoint.head_bytes and head_hash(head) == checkpoint.head_hash
+
+
+def read_head(file: BinaryIO, size: int = HEAD_BYTES) -> bytes:
+    """Return the first `size` bytes and leave the file after them. Raises OSError, GZIP_ERRORS."""
+    file.seek(0)
+    head = b""
+    while len(head) < size:
+        more = file.read(size - len(head))
+        if not more:
+            break
+        head += more
+    return head
+
+
+def next_rotated(live: Path, last: Checkpoint, unreadable: AbstractSet[Path]) -> RotatedFile | None:
+    """Return the file that was rotated next after the one of `last`; null: the live file is next.
+
+    Files in `unreadable` are passed over. If the file of `last` is gone (deleted
+    as the oldest), the next is the first that was written no earlier. If it was
+    renamed in another way than lumberjack's, the live file is taken as next.
+    """
+    files = rotated_files(live)
+    later: Iterable[RotatedFile]
+    for place, file in enumerate(files):
+        if is_file_of(file.path, file.inode, last):
+            later = files[place + 1 :]
+            break
+    else:
+        if any(is_renamed(entry, last) for entry in _list(live.parent)):
+            return None
+        later = (file for file in files if file.modified_ns >= last.modified_ns)
+    return next((file for file in later if file.path not in unreadable), None)
+
+
+def find_file(live: Path, checkpoint: Checkpoint) -> Path | None:
+    """Return where the file of the checkpoint is now, null if it is gone."""
+    for entry in [live, *(file.path for file in rotated_files(live))]:
+        try:
+            inode = entry.stat().st_ino
+        except OSError:
+            continue
+        if is_file_of(entry, inode, checkpoint):
+            return entry
+    return next(
+        (Path(entry.path) for entry in _list(live.parent) if is_renamed(entry, checkpoint)), None
+    )
+
+
+def is_renamed(entry: os.DirEntry[str], checkpoint: Checkpoint) -> bool:
+    """Tell whether a folder's entry, whatever its name, is the file of the checkpoint."""
+    return entry.inode() == checkpoint.inode and is_file_of(
+        Path(entry.path), entry.inode(), checkpoint
+    )
+
+
+def _list(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
