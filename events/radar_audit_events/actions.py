@@ -55,7 +55,7 @@ class Action:
 
     @property
     def category(self) -> str:
-        """The word before the first dot: cluster, pod, org, org_member, …"""
+        """The word before the first dot: cluster, pod, org, org_member and so on."""
         return self.name.partition(".")[0]
 
     @property
@@ -266,6 +266,8 @@ _ROWS: tuple[Action, ...] = (
             Field("from_seq", "integer", minimum=0),
             Field("to_seq", "integer", minimum=0),
             Field("count", "integer", minimum=1),
+            # Expired rows are no prefix of the log: the deleted seqs, as "first-last".
+            Field("ranges", "string_list"),
             Field("root_before"),
         ),
         producers=_HUB_ONLY,

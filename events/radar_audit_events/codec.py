@@ -91,7 +91,8 @@ def _check(value: object, depth: int) -> None:
             _check(item, depth - 1)
     elif kind not in (str, bool) and value is not None:
         raise CanonicalError(
-            f"values must be strings, integers, booleans, null, lists or objects, not {kind.__name__}"
+            "values must be strings, integers, booleans, null, lists or objects, "
+            f"not {kind.__name__}"
         )
 
 
@@ -107,7 +108,7 @@ def split_personal(
     personal: dict[str, Any] = {} if actor_email is None else {"actor_email": actor_email}
     if not personal_keys or personal_keys.isdisjoint(metadata):
         return metadata, personal
-    public = {}
+    public: dict[str, Any] = {}
     for key, value in metadata.items():
         (personal if key in personal_keys else public)[key] = value
     return public, personal
@@ -124,10 +125,10 @@ def personal_commitment(salt: bytes, personal: dict[str, Any]) -> bytes:
     return hmac.digest(salt, encode_plain(personal), "sha256")
 
 
-def leaf_bytes(  # noqa: PLR0913 - the leaf has ten fields by design; a struct here would be built only to be torn down
+def leaf_bytes(
     *,
     org_id: str,
-    id: str,  # noqa: A002 - the name of the field in the leaf
+    id: str,
     action: str,
     target_type: str,
     target_id: str,

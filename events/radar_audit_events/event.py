@@ -94,6 +94,10 @@ def validate_event(event: Event) -> bytes:
         raise EventInvalidError([FieldError("metadata", str(exc))]) from None
     if len(text) > MAX_METADATA_BYTES:
         raise EventInvalidError(
-            [FieldError("metadata", f"must be at most {MAX_METADATA_BYTES} bytes in canonical form")]
+            [
+                FieldError(
+                    "metadata", f"must be at most {MAX_METADATA_BYTES} bytes in canonical form"
+                )
+            ]
         )
     return text

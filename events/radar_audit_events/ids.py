@@ -39,7 +39,9 @@ def ulid(time_ms: int, random: bytes) -> str:
     if len(random) != 10:
         raise IdError("a ULID holds exactly 10 random bytes")
     number = int.from_bytes(random, "big")
-    return _time_chars(time_ms) + "".join([_PAIRS[(number >> s) & 0x3FF] for s in range(70, -1, -10)])
+    return _time_chars(time_ms) + "".join(
+        [_PAIRS[(number >> s) & 0x3FF] for s in range(70, -1, -10)]
+    )
 
 
 def ulid_time_ms(text: str) -> int:

@@ -99,7 +99,13 @@ def field_error(exc: msgspec.ValidationError, root: str) -> FieldError:
 def _json_type(field: Field) -> dict[str, Any]:
     text = {"type": "string", "maxLength": MAX_STRING}
     scalar = {"type": ["string", "integer", "boolean", "null"]}
-    flat = {"anyOf": [scalar, {"type": "array", "items": scalar}, {"type": "object", "additionalProperties": scalar}]}
+    flat = {
+        "anyOf": [
+            scalar,
+            {"type": "array", "items": scalar},
+            {"type": "object", "additionalProperties": scalar},
+        ]
+    }
     kinds: dict[str, dict[str, Any]] = {
         "string": text,
         "integer": {"type": "integer", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},

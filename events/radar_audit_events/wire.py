@@ -43,7 +43,7 @@ class WireEvent(
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`count` events were lost between two RFC 3339 times, for `reason`; `gap_id` makes it idempotent."""
+    """`count` events were lost between two RFC 3339 times; `gap_id` makes it idempotent."""
 
     gap_id: str
     from_time: str
@@ -55,7 +55,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class IngestRequest(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """A batch: up to MAX_BATCH_EVENTS events in `events`, gaps beside them (either may be empty, not both)."""
+    """A batch of up to MAX_BATCH_EVENTS events, gaps beside them; not both are empty."""
 
     collector_id: str
     batch_id: str
@@ -77,13 +77,13 @@ class IngestResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class IngestAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One result per event of the request; `gaps` of the request are stored when this answer comes."""
+    """One result per event of the request; its gaps are stored when this answer comes."""
 
     results: list[IngestResult]
 
 
 class SpoolState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Depth of a collector's spool: events, bytes, RFC 3339 time of the oldest (null: empty), dead letters."""
+    """Depth of a collector's spool; `oldest_at` is RFC 3339, null when it is empty."""
 
     events: int
     bytes: int
@@ -94,7 +94,10 @@ class SpoolState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class HeartbeatRequest(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """What a collector says of itself. `instance_id` changes with each start; `sent_at` is its own clock."""
+    """What a collector says of itself.
+
+    `instance_id` changes with each start; `sent_at` is the collector's own clock.
+    """
 
     collector_id: str
     instance_id: str

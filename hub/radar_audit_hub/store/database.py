@@ -95,7 +95,7 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """Hand out a connection inside one transaction: commit at the end, roll back on an error."""
+        """Hand out a connection inside one transaction: commit at the end, roll back on error."""
         async with self._writer.begin() as connection:
             yield connection
 

@@ -1,0 +1,306 @@
+"""Appending to an org's log: the one place that gives out sequence numbers.
+
+Owns the org's log head: its row lock is the only sequencer, so commit order is
+seq order, without a gap. Called by ingest (`append_batch`) and by every
+mutation that writes an event (`append`, inside the mutation's transaction).
+Never waits for anything but the database while it holds the head.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+from radar_audit_events.chain import TILE_WIDTH, Frontier, split_hashes
+from sqlalchemy import BindParameter, bindparam, delete, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from radar_audit_hub.ingest.prepare import PreparedEvent
+from radar_audit_hub.retention.policy import DAY_MS
+
+from .database import Database, driver
+from .schema import audit_day_count, audit_event, audit_log_head, audit_tile
+
+COLUMNS = tuple(column.name for column in audit_event.columns)
+_INSERT_SQLITE = (
+    f"INSERT INTO audit_event ({', '.join(COLUMNS)}) "  # noqa: S608 - names from our own table
+    f"VALUES ({', '.join('?' * len(COLUMNS))})"
+)
+_UNIQUE_ERRORS = (asyncpg.UniqueViolationError, sqlite3.IntegrityError, IntegrityError)
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of one event: its id and place; a duplicate names the row stored before."""
+
+    id: str
+    seq: int
+    duplicate: bool
+
+
+@dataclass(slots=True)
+class Head:
+    """An org's log head while its row is locked: sizes are counts of events ever appended."""
+
+    next_seq: int
+    min_seq: int
+    frontier: Frontier
+
+
+async def lock_head(connection: AsyncConnection, org_id: str) -> Head:
+    """Lock and return an org's head, making it if this is the org's first event.
+
+    Every writer of a log row comes through here first; readers do not.
+    """
+    query = select(
+        audit_log_head.c.next_seq, audit_log_head.c.min_seq, audit_log_head.c.frontier
+    ).where(audit_log_head.c.org_id == org_id)
+    row = (await connection.execute(query.with_for_update())).one_or_none()
+    if row is None:
+        make = pg_insert if connection.dialect.name == "postgresql" else sqlite_insert
+        await connection.execute(
+            make(audit_log_head)
+            .values(org_id=org_id, next_seq=0, min_seq=0, frontier=Frontier().to_bytes())
+            .on_conflict_do_nothing()
+        )
+        row = (await connection.execute(query.with_for_update())).one()
+    return Head(row.next_seq, row.min_seq, Frontier.from_bytes(row.frontier))
+
+
+async def append(
+    connection: AsyncConnection,
+    org_id: str,
+    events: Sequence[PreparedEvent],
+    recorded_at_ms: int,
+) -> list[int]:
+    """Append events inside the caller's `write()` transaction and return their seqs.
+
+    The ids must be new: a duplicate raises the driver's integrity error and
+    spoils the transaction. `recorded_at_ms` is Unix milliseconds.
+    """
+    if not events:
+        return []
+    head = await lock_head(connection, org_id)
+    first = head.next_seq
+    await _insert_rows(connection, org_id, events, first, recorded_at_ms)
+    leaves = [event.leaf_hash for event in events]
+    await _store_full_tiles(connection, org_id, first, leaves)
+    head.frontier.extend(leaves)
+    await add_day_counts(
+        connection, org_id, Counter((e.created_at_ms // DAY_MS, e.action) for e in events)
+    )
+    await connection.execute(
+        update(audit_log_head)
+        .where(audit_log_head.c.org_id == org_id)
+        .values(next_seq=first + len(events), frontier=head.frontier.to_bytes())
+    )
+    return list(range(first, first + len(events)))
+
+
+async def append_batch(
+    database: Database, org_id: str, events: Sequence[PreparedEvent], recorded_at_ms: int
+) -> list[Appended]:
+    """Append what is new of a batch, in a transaction of its own; one result per event.
+
+    An event whose id or source key is stored already, or stands earlier in the
+    batch, is a duplicate. Optimistic: the look-up for known ids is made only
+    after the insert was refused, because it costs several times the insert.
+    """
+    fresh, earlier = _without_inner_doubles(events)
+    try:
+        async with database.write() as connection:
+            seqs = await append(connection, org_id, fresh, recorded_at_ms)
+        stored = {
+            e.id: Appended(e.id, s, duplicate=False) for e, s in zip(fresh, seqs, strict=True)
+        }
+    except _UNIQUE_ERRORS:
+        stored = await _append_unknown(database, org_id, fresh, recorded_at_ms)
+    results = []
+    for index, event in enumerate(events):
+        twin = earlier.get(index)
+        if twin is None:
+            results.append(stored[event.id])
+        else:
+            first = stored[twin]
+            results.append(Appended(first.id, first.seq, duplicate=True))
+    return results
+
+
+def _without_inner_doubles(
+    events: Sequence[PreparedEvent],
+) -> tuple[list[PreparedEvent], dict[int, str]]:
+    """Return the first of each fact, and for each double its index with the first's id."""
+    seen: dict[str | bytes, str] = {}
+    fresh: list[PreparedEvent] = []
+    earlier: dict[int, str] = {}
+    for index, event in enumerate(events):
+        twin = seen.get(event.id)
+        if twin is None and event.source_key is not None:
+            twin = seen.get(event.source_key)
+        if twin is not None:
+            earlier[index] = twin
+            continue
+        seen[event.id] = event.id
+        if event.source_key is not None:
+            seen[event.source_key] = event.id
+        fresh.append(event)
+    return fresh, earlier
+
+
+async def _append_unknown(
+    database: Database, org_id: str, events: Sequence[PreparedEvent], recorded_at_ms: int
+) -> dict[str, Appended]:
+    """The slow path: under the head lock nobody else appends, so look first, then insert."""
+    async with database.write() as connection:
+        await lock_head(connection, org_id)
+        if database.dialect == "postgresql":
+            # Statistics of a fresh table make the planner read all of it.
+            await connection.execute(text("SET LOCAL enable_seqscan = off"))
+        by_id, by_key = await _known(connection, org_id, events)
+        results: dict[str, Appended] = {}
+        unknown = []
+        for event in events:
+            known = by_id.get(event.id) or by_key.get(event.source_key or b"")
+            if known is None:
+                unknown.append(event)
+            else:
+                results[event.id] = Appended(known[0], known[1], duplicate=True)
+        seqs = await append(connection, org_id, unknown, recorded_at_ms)
+    for event, seq in zip(unknown, seqs, strict=True):
+        results[event.id] = Appended(event.id, seq, duplicate=False)
+    return results
+
+
+async def _known(
+    connection: AsyncConnection, org_id: str, events: Sequence[PreparedEvent]
+) -> tuple[dict[str, tuple[str, int]], dict[bytes, tuple[str, int]]]:
+    columns = (audit_event.c.id, audit_event.c.seq, audit_event.c.source_key)
+    of_org = select(*columns).where(audit_event.c.org_id == org_id)
+    by_id: dict[str, tuple[str, int]] = {}
+    by_key: dict[bytes, tuple[str, int]] = {}
+    ids: BindParameter[Any] = bindparam("ids", [e.id for e in events], expanding=True)
+    keys: BindParameter[Any] = bindparam(
+        "keys", [e.source_key for e in events if e.source_key], expanding=True
+    )
+    for condition in (audit_event.c.id.in_(ids), audit_event.c.source_key.in_(keys)):
+        for row in await connection.execute(of_org.where(condition)):
+            by_id[row.id] = (row.id, row.seq)
+            if row.source_key is not None:
+                by_key[bytes(row.source_key)] = (row.id, row.seq)
+    return by_id, by_key
+
+
+async def _insert_rows(
+    connection: AsyncConnection,
+    org_id: str,
+    events: Sequence[PreparedEvent],
+    first: int,
+    recorded_at_ms: int,
+) -> None:
+    rows: list[tuple[Any, ...]] = [
+        (
+            org_id,
+            seq,
+            e.id,
+            e.actor_user_id,
+            e.actor_email,
+            e.action,
+            e.target_type,
+            e.target_id,
+            e.cluster_id,
+            e.source_key,
+            e.metadata,
+            e.created_at_ms,
+            recorded_at_ms,
+            e.pii_commitment,
+            e.pii_salt,
+            e.leaf_hash,
+        )
+        for seq, e in enumerate(events, first)
+    ]
+    raw = await driver(connection)
+    if connection.dialect.name == "postgresql":
+        await raw.copy_records_to_table("audit_event", records=rows, columns=COLUMNS)
+    else:
+        await raw.executemany(_INSERT_SQLITE, rows)
+
+
+async def leaf_hashes(
+    connection: AsyncConnection, org_id: str, first: int, end: int
+) -> dict[int, bytes]:
+    """Return the leaf hashes of the rows that are still there with first <= seq < end."""
+    query = select(audit_event.c.seq, audit_event.c.leaf_hash).where(
+        audit_event.c.org_id == org_id, audit_event.c.seq >= first, audit_event.c.seq < end
+    )
+    return {row.seq: bytes(row.leaf_hash) for row in await connection.execute(query)}
+
+
+async def tile_hashes(connection: AsyncConnection, org_id: str, tile: int, end: int) -> list[bytes]:
+    """Return the leaf hashes of a level-0 tile up to seq `end`, from kept hashes and rows.
+
+    Rows of the tile may have been purged; their hashes were kept then.
+    """
+    first = tile * TILE_WIDTH
+    kept = await connection.scalar(
+        select(audit_tile.c.hashes).where(
+            audit_tile.c.org_id == org_id, audit_tile.c.level == 0, audit_tile.c.tile == tile
+        )
+    )
+    hashes = split_hashes(bytes(kept or b""))
+    rows = await leaf_hashes(connection, org_id, first + len(hashes), end)
+    hashes.extend(rows[seq] for seq in range(first + len(hashes), end))
+    return hashes[: end - first]
+
+
+async def save_tile(
+    connection: AsyncConnection, org_id: str, tile: int, hashes: Sequence[bytes]
+) -> None:
+    """Write a level-0 tile, full or not yet; an earlier shorter copy is replaced."""
+    await connection.execute(
+        delete(audit_tile).where(
+            audit_tile.c.org_id == org_id, audit_tile.c.level == 0, audit_tile.c.tile == tile
+        )
+    )
+    await connection.execute(
+        insert(audit_tile).values(org_id=org_id, level=0, tile=tile, hashes=b"".join(hashes))
+    )
+
+
+async def _store_full_tiles(
+    connection: AsyncConnection, org_id: str, first: int, leaves: Sequence[bytes]
+) -> None:
+    end = first + len(leaves)
+    for tile in range(first // TILE_WIDTH, end // TILE_WIDTH):
+        tile_end = (tile + 1) * TILE_WIDTH
+        begins = tile * TILE_WIDTH
+        if begins >= first:
+            hashes = list(leaves[begins - first : tile_end - first])
+        else:
+            hashes = await tile_hashes(connection, org_id, tile, first)
+            hashes.extend(leaves[: tile_end - first])
+        await save_tile(connection, org_id, tile, hashes)
+
+
+async def add_day_counts(
+    connection: AsyncConnection, org_id: str, counts: Counter[tuple[int, str]]
+) -> None:
+    """Add (or with negative numbers take away) counts of (day since 1970, action)."""
+    make = pg_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    statement = make(audit_day_count)
+    await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["org_id", "day", "action"],
+            set_={"n": audit_day_count.c.n + statement.excluded.n},
+        ),
+        [
+            {"org_id": org_id, "day": day, "action": action, "n": n}
+            for (day, action), n in sorted(counts.items())
+        ],
+    )
