@@ -25,7 +25,8 @@ EVENT_PREFIX = "ae_"
 _EVENT_ID = re.compile(r"^ae_[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
 _OPAQUE = re.compile(r"^(org|user|cl)_[A-Za-z0-9_]{1,60}\Z")
 _TIME = re.compile(
-    r"^([0-9]{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)\Z"
+    r"^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)\Z",
+    re.ASCII,
 )
 
 
