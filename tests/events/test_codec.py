@@ -21,7 +21,7 @@ from radar_audit_events.codec import (
 )
 from radar_audit_events.errors import CanonicalError
 
-_TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=20)
+_TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 _KEY = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=8)
 _SCALAR = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | _TEXT
 _FLAT = _SCALAR | st.lists(_SCALAR, max_size=4) | st.dictionaries(_KEY, _SCALAR, max_size=4)
@@ -80,7 +80,7 @@ def test_leaf_is_the_canonical_object_of_the_design() -> None:
         public_metadata=b'{"a":1}',
         commitment=commitment,
     )
-    expected = {
+    expected: dict[str, Any] = {
         "v": 1,
         "org_id": "org_x",
         "id": "ae_1",
