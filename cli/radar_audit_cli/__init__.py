@@ -1,1 +1,1 @@
-"""Radar Audit: cli."""
+"""The `radar-audit` program: query, tail, export and show the log of a hub."""

@@ -1,0 +1,1 @@
+"""Writing of results in each of the forms that `-o` names."""
