@@ -1,0 +1,53 @@
+# Every target first makes .venv from uv.lock (scripts/bootstrap), also on a bare machine.
+# ARGS goes to the program behind a target: make test ARGS="tests/hub -k cursor"
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+CODE := events runtime collector hub cli tests scripts demo
+ARGS ?=
+AUDIT_LOG ?=
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: bootstrap ## Start hub and collector on a replayed audit log (AUDIT_LOG=/path follows a real one)
+	@$(BIN)/python demo/run.py $(if $(AUDIT_LOG),--audit-log '$(AUDIT_LOG)') $(ARGS)
+
+test: bootstrap ## Run the tests (unit, property, contract; SQLite and a PostgreSQL of its own)
+	@$(BIN)/pytest -n 2 $(ARGS)
+
+check: format-check lint imports types test ## Run every check, the tests too
+
+format-check: bootstrap ## Say which files `make format` would change
+	@$(BIN)/ruff format --check $(CODE)
+
+lint: bootstrap ## Lint
+	@$(BIN)/ruff check $(CODE)
+
+imports: bootstrap ## Check who imports whom
+	@$(BIN)/lint-imports
+
+types: bootstrap ## Check the types
+	@$(BIN)/mypy $(CODE)
+
+torture: bootstrap ## Kill, fill and flood the parts (at most 15 minutes)
+	@$(BIN)/pytest tests/torture -m torture --timeout 900 --durations 15 $(ARGS)
+
+bench: bootstrap ## Measure, as ratios within one run
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+docs: bootstrap ## Write the generated pages of docs/
+	@$(BIN)/python scripts/settings_docs.py
+
+format: bootstrap ## Format the code and mend what lint can mend
+	@$(BIN)/ruff check --fix-only $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+clean: ## Remove what the targets made; data/ (the log of make run) stays
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+bootstrap:
+	@scripts/bootstrap
+
+.PHONY: help run test check format-check lint imports types torture bench docs format clean bootstrap
