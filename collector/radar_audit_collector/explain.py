@@ -110,10 +110,11 @@ def _subject(record: AuditRecord) -> str:
     # A user name can be anything; what could move a terminal's cursor is written as escapes.
     who = user if user.isprintable() else ascii(user)
     container = f", container {record.container}" if record.container else ""
+    session_id = session_id_of(record.audit_id)
     code = f" {record.code}" if record.code is not None else ""
     return (
         f"{record.stage}{code} of {record.subresource} ({record.upgrade}) in "
-        f"{record.namespace}/{record.pod}{container} for {who}, session {session_id_of(record.audit_id)}"
+        f"{record.namespace}/{record.pod}{container} for {who}, session {session_id}"
     )
 
 

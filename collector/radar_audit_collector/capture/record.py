@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 from urllib.parse import unquote, unquote_plus
 
 import msgspec
+from radar_audit_events.ids import MAX_MS
 
 from radar_audit_collector.errors import CollectorError
 
@@ -41,6 +42,7 @@ _IS_LABEL = re.compile(_LABEL)
 _IS_SUBDOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECONDS_PER_DAY = 86_400_000_000
+_MAX_US = MAX_MS * 1000 + 999
 _VERBS = ("get", "create")  # WebSocket comes as GET, SPDY as POST
 _SUBRESOURCES = ("exec", "attach")
 
@@ -200,7 +202,7 @@ def parse_line(line: bytes | msgspec.Raw) -> AuditRecord | Skipped:
 def _record(event: _Line, stage: Stage, ref: _ObjectRef, query: str) -> AuditRecord | Skipped:
     received_us = _unix_us(event.requestReceivedTimestamp)
     stage_us = _unix_us(event.stageTimestamp)
-    if received_us < 0 or stage_us < 0:
+    if min(received_us, stage_us) < 0 or max(received_us, stage_us) > _MAX_US:
         return _MALFORMED
     user = event.impersonatedUser
     if user is not None and len(user.username) > MAX_USER_CHARS:
