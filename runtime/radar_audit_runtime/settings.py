@@ -22,7 +22,10 @@ _HUGE = sys.float_info.max
 _WORDS = {"true": True, "1": True, "yes": True, "on": True}
 _WORDS |= {"false": False, "0": False, "no": False, "off": False}
 # Kubernetes adds such variables for every Service of the namespace; they are not settings.
-_SERVICE_LINK = re.compile(r"\w+(SERVICE_(HOST|PORT)\w*=.*|PORT(_\d+_\w+)?=(tcp|udp|sctp)://.*)")
+_SERVICE_LINK = re.compile(
+    r"\w+(SERVICE_(HOST|PORT)\w*=.*|PORT=(tcp|udp|sctp)://.*|PORT_\d+_(TCP|UDP|SCTP)\w*=.*)",
+    re.DOTALL,
+)
 
 
 class SettingsError(Exception):
