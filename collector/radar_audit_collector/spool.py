@@ -103,7 +103,9 @@ class Spool:
             self._loop = asyncio.get_running_loop()
             self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
             self._thread.start()
-        await self.probe()
+        await self._order(lambda _: None)
+        with contextlib.suppress(SpoolUnavailableError):
+            await self.probe()  # on a full disk what is stored can still be delivered
 
     async def close(self) -> None:
         """Finish what was ordered, close the file, free the directory."""
@@ -135,7 +137,7 @@ class Spool:
         if lost:
             self._report_loss(rows.REASON_FULL, lost)
         if events:
-            self._arrival.set()
+            self.announce()
 
     async def load_state(self, prefix: str = "") -> DurableState:
         """Return the state keys that begin with `prefix`. Raises SpoolUnavailableError."""
@@ -200,6 +202,10 @@ class Spool:
             database.conn.execute("UPDATE tally SET events = events")
 
         await self._order(work, adds=True)
+
+    def announce(self) -> None:
+        """Wake whoever waits in `arrival`: what is stored may have become deliverable."""
+        self._arrival.set()
 
     async def arrival(self, timeout_seconds: float) -> bool:
         """Wait until something was appended since the last call, or for the timeout."""

@@ -113,6 +113,7 @@ class SpoolDatabase:
             return self._start_anew()
         except (OSError, sqlite3.Error) as exc:
             self.disconnect()
+            self._ballast.give_back()  # the cause may be a full disk; opening takes it again
             raise SpoolUnavailableError(f"the spool cannot be opened: {_cause(exc)}") from exc
 
     def _start_anew(self) -> int:
