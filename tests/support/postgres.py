@@ -23,10 +23,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -35,6 +36,7 @@ from tests.support.postgres_guard import as_account
 
 DSN_VARIABLE = "RADAR_AUDIT_TEST_POSTGRES_DSN"
 _START_SECONDS = 30.0
+_NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 _STARTS = 3  # another process may take the free port that was found
 _NOT_FOUND = (
     "no PostgreSQL server programs were found; type `sudo apt-get install -y postgresql`"
@@ -69,13 +71,18 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_postgres(*, fsync: bool = True) -> Iterator[Server]:
-    """Yield a server that lives as long as the block; `fsync=False` is only for unit tests."""
+def running_postgres(
+    *, fsync: bool = True, settings: Mapping[str, str] = _NO_SETTINGS
+) -> Iterator[Server]:
+    """Yield a server that lives as long as the block; `fsync=False` is only for unit tests.
+
+    `settings` are further ones of postgresql.conf; a server given by DSN is taken as it is.
+    """
     given = os.environ.get(DSN_VARIABLE)
     if given:
         yield Server(given)
         return
-    guard, server = _start(os.getpid(), fsync=fsync)
+    guard, server = _start(os.getpid(), fsync=fsync, settings=settings)
     try:
         yield server
     finally:
@@ -108,16 +115,19 @@ async def _execute(dsn: str, statement: str) -> None:
         await connection.close()
 
 
-def _start(owner_pid: int, *, fsync: bool) -> tuple[int, Server]:
+def _start(
+    owner_pid: int, *, fsync: bool, settings: Mapping[str, str] = _NO_SETTINGS
+) -> tuple[int, Server]:
     binaries = _find_binaries() or _install()
     ids = _account_ids()
     folder = Path(tempfile.mkdtemp(prefix="radar-audit-postgres-"))
     password = secrets.token_urlsafe(16)
+    options = {"shared_buffers": "64MB", "fsync": "on" if fsync else "off", **settings}
     try:
         _initialise(binaries, folder, ids, password)
         for _ in range(_STARTS):
             port = _free_port()
-            guard = _spawn(binaries, folder, ids, owner_pid, port, fsync=fsync)
+            guard = _spawn(binaries, folder, ids, owner_pid, port, options)
             server = Server(f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres")
             if _answers(server, guard):
                 return guard, server
@@ -187,14 +197,17 @@ def _initialise(binaries: Path, folder: Path, ids: str, password: str) -> None:
 
 
 def _spawn(
-    binaries: Path, folder: Path, ids: str, owner_pid: int, port: int, *, fsync: bool
+    binaries: Path, folder: Path, ids: str, owner_pid: int, port: int, settings: Mapping[str, str]
 ) -> int:
     guard = Path(__file__).with_name("postgres_guard.py")
     command = [sys.executable, str(guard), str(owner_pid), str(folder), ids]
     command += [str(binaries / "postgres"), "-D", str(folder / "data"), "-h", "127.0.0.1"]
-    options = {"port": port, "unix_socket_directories": "", "max_connections": 200}
-    options |= {"shared_buffers": "64MB", "fsync": "on" if fsync else "off"}
-    for name, value in options.items():
+    options: dict[str, object] = {
+        "port": port,
+        "unix_socket_directories": "",
+        "max_connections": 200,
+    }
+    for name, value in {**options, **settings}.items():
         command += ["-c", f"{name}={value}"]
     # A session of its own: Ctrl-C reaches the tests first, and the server ends after them.
     return os.posix_spawn(sys.executable, command, os.environ, setsid=True)
