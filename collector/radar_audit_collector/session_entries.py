@@ -13,11 +13,12 @@ import heapq
 from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Literal
+from urllib.parse import quote
 
 import msgspec
 from radar_audit_events.wire import MAX_SESSION_CHARS
 
-from .capture.record import AuditRecord
+from .capture.record import MAX_USER_CHARS, AuditRecord
 
 Status = Literal[
     "open", "end_held", "denied_held", "panic_held", "closed", "assumed", "denied", "retry"
@@ -106,6 +107,20 @@ def retry_key_of(record: AuditRecord) -> str:
         record.impersonated_user,
         record.user_agent_hash,
     )
+
+
+def actor_of(user: str | None) -> str | None:
+    """Return the user's name as an actor id: white space and controls are written as %XX.
+
+    The hub takes 256 printable characters without spaces; a dashboard that
+    impersonates may use names that are neither. Null where there is no name.
+    """
+    if not user:
+        return None
+    if user.isprintable() and " " not in user:
+        return user
+    escaped = (char if char.isprintable() and char != " " else quote(char) for char in user)
+    return "".join(escaped)[:MAX_USER_CHARS]
 
 
 def session_id_of(audit_id: str) -> str:
