@@ -143,6 +143,14 @@ async def list_gaps(conn: AsyncConnection, org_id: str, limit: int) -> list[GapR
     ]
 
 
+async def has_old_gaps(conn: AsyncConnection, org_id: str, floor_ms: int) -> bool:
+    """Tell whether `delete_old_gaps` would find any."""
+    old = select(collector_gap.c.gap_id).where(
+        collector_gap.c.org_id == org_id, collector_gap.c.to_at < floor_ms
+    )
+    return (await conn.execute(old.limit(1))).first() is not None
+
+
 async def delete_old_gaps(conn: AsyncConnection, org_id: str, floor_ms: int) -> int:
     """Delete an org's gaps that ended before `floor_ms` (Unix ms); return how many."""
     result = await conn.execute(

@@ -8,11 +8,11 @@ a change and its audit events share one transaction. Never writes an audit event
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -49,6 +49,13 @@ class Member:
     email: str
     role: str
     created_at_ms: int
+
+
+class Person(NamedTuple):
+    """Who an actor is: id and e-mail."""
+
+    user_id: str
+    email: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,22 +155,28 @@ async def list_members(conn: AsyncConnection, org_id: str) -> list[Member]:
     ]
 
 
-async def emails_of_members(
-    conn: AsyncConnection, org_id: str, user_ids: Iterable[str]
-) -> dict[str, str]:
-    """Return the e-mails of those of `user_ids` who are members of the org.
+async def people_of_org(
+    conn: AsyncConnection, org_id: str, names: Iterable[str]
+) -> dict[str, Person]:
+    """Return the members of the org that `names` (ids or lower-case e-mails) name, by that name.
 
-    Only of members: a collector of one org must not learn about people of another.
+    Only members: a collector of one org must not learn about people of another.
     """
-    wanted: Sequence[str] = sorted(set(user_ids))
+    wanted = sorted(set(names))
     if not wanted:
         return {}
     statement = (
         select(app_user.c.id, app_user.c.email)
         .join(org_member, org_member.c.user_id == app_user.c.id)
-        .where(org_member.c.org_id == org_id, app_user.c.id.in_(wanted))
+        .where(
+            org_member.c.org_id == org_id,
+            or_(app_user.c.id.in_(wanted), app_user.c.email.in_(wanted)),
+        )
     )
-    return {row.id: row.email for row in await conn.execute(statement)}
+    found: dict[str, Person] = {}
+    for row in await conn.execute(statement):
+        found[row.id] = found[row.email] = Person(row.id, row.email)
+    return found
 
 
 async def insert_cluster(conn: AsyncConnection, new: Cluster) -> bool:

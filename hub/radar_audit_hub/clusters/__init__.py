@@ -1,0 +1,1 @@
+"""Radar Audit hub: clusters and their agents."""

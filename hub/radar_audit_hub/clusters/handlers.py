@@ -1,0 +1,57 @@
+"""`POST /api/agent/heartbeat`: a collector says how it is, the hub who it is and what time it is.
+
+Owns the edge; the bounds are in `clusters/rules.py`. A collector corrects its clock and learns
+its org by the answer. Never writes an audit event: connecting and disconnecting are not audited.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+from radar_audit_events.ids import format_ms
+from radar_audit_events.wire import HeartbeatAnswer, HeartbeatRequest, SpoolState
+
+from radar_audit_hub.auth.access import require_cluster
+from radar_audit_hub.bodies import decode_body, read_body
+from radar_audit_hub.context import HUB
+from radar_audit_hub.declarations import declare
+from radar_audit_hub.errors import InvalidBodyError
+from radar_audit_hub.store.collectors import save_collector
+
+from .rules import heartbeat_errors, state_of
+
+SCOPE = "agent"
+MAX_BODY_BYTES = 512 * 1024  # 2,000 open sessions of 64 characters fit several times
+_decoder = msgspec.json.Decoder(HeartbeatRequest)
+_FIELDS = (*HeartbeatRequest.__struct_fields__, *SpoolState.__struct_fields__)
+
+
+async def heartbeat(request: web.Request) -> web.Response:
+    """Keep the collector's last words; answer with the hub's time and the token's cluster."""
+    hub = request.app[HUB]
+    caller = await require_cluster(request, SCOPE)
+    body = await read_body(
+        request,
+        limit_bytes=MAX_BODY_BYTES,
+        timeout_seconds=hub.settings.body_timeout_seconds,
+    )
+    sent = decode_body(body, _decoder, _FIELDS)
+    if errors := heartbeat_errors(sent):
+        raise InvalidBodyError(errors)
+    state = state_of(sent, org_id=caller.org_id, cluster_id=caller.cluster_id, now_ms=hub.now_ms())
+    async with hub.db.write() as connection:
+        await save_collector(connection, state)
+    answer = HeartbeatAnswer(
+        # Taken as late as possible: the collector halves the round trip, not our waiting.
+        now=format_ms(hub.now_ms()),
+        org_id=caller.org_id,
+        cluster_id=caller.cluster_id,
+        cluster_name=caller.cluster_name,
+    )
+    return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the feature's routes."""
+    route = web.post("/api/agent/heartbeat", heartbeat)
+    return [declare(route, events=None, reason="transport: an agent's state is not audited")]

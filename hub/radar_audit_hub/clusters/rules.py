@@ -1,0 +1,76 @@
+"""What a heartbeat may say: bounds on every field, and the row it becomes. Pure.
+
+Owns the limits of `POST /api/agent/heartbeat`. Called by `clusters/handlers.py`. Never reads a
+clock, never touches the store.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from radar_audit_events import ids
+from radar_audit_events.errors import FieldError, TimeError
+from radar_audit_events.wire import HeartbeatRequest
+
+from radar_audit_hub.store.collectors import CollectorState
+
+MAX_SOURCES = 16
+MAX_LOSSES = 100
+MAX_OPEN_SESSIONS = 2000  # what one gateway may hold open
+_NAME = re.compile(r"^[\x21-\x7e]{1,128}\Z")
+_NAME_TEXT = "must be 1 to 128 printable ASCII characters without spaces"
+_MAX_COUNT = 2**53 - 1
+_NUMBERS = ("events", "bytes", "dead_letters")
+
+
+def heartbeat_errors(sent: HeartbeatRequest) -> list[FieldError]:
+    """Return what is wrong with a heartbeat, field by field; empty if nothing is."""
+    errors = [
+        FieldError(name, _NAME_TEXT)
+        for name in ("collector_id", "instance_id", "version")
+        if not _NAME.match(getattr(sent, name))
+    ]
+    if sent.capture_hash is not None and not _NAME.match(sent.capture_hash):
+        errors.append(FieldError("capture_hash", _NAME_TEXT))
+    for name, values, limit in (
+        ("sources", sent.sources, MAX_SOURCES),
+        ("losses", sent.losses, MAX_LOSSES),
+        ("open_sessions", sent.open_sessions, MAX_OPEN_SESSIONS),
+    ):
+        if len(values) > limit:
+            errors.append(FieldError(name, f"must hold at most {limit} entries"))
+        elif not all(_NAME.match(value) for value in values):
+            errors.append(FieldError(name, f"each name {_NAME_TEXT}"))
+    counts = {f"spool.{name}": getattr(sent.spool, name) for name in _NUMBERS}
+    counts |= {f"losses.{name}": count for name, count in sent.losses.items()}
+    errors += [
+        FieldError(name[:140], "must be a count from 0")
+        for name, count in counts.items()
+        if not 0 <= count <= _MAX_COUNT
+    ]
+    for name, text in (("sent_at", sent.sent_at), ("spool.oldest_at", sent.spool.oldest_at)):
+        try:
+            ids.parse_ms(text if text is not None else "1970-01-01T00:00:00Z")
+        except TimeError as error:
+            errors.append(FieldError(name, str(error)))
+    return errors
+
+
+def state_of(
+    sent: HeartbeatRequest, *, org_id: str, cluster_id: str, now_ms: int
+) -> CollectorState:
+    """Return the row of a heartbeat that has no errors, as seen at `now_ms` (Unix ms)."""
+    return CollectorState(
+        org_id=org_id,
+        cluster_id=cluster_id,
+        collector_id=sent.collector_id,
+        instance_id=sent.instance_id,
+        version=sent.version,
+        sources_json=msgspec.json.encode(sent.sources).decode(),
+        spool_json=msgspec.json.encode(sent.spool).decode(),
+        losses_json=msgspec.json.encode(sent.losses).decode(),
+        open_sessions_json=msgspec.json.encode(sent.open_sessions).decode(),
+        capture_hash=sent.capture_hash,
+        seen_at_ms=now_ms,
+    )

@@ -1,0 +1,165 @@
+"""Deletes expired events in the background: one round over all orgs after another.
+
+Owns the rounds, the lease that keeps replicas from doing them twice, and the pauses between
+steps. Started by `app.py`, and once by `radar-audit-hub purge`. What has expired is decided in
+`policy.py`, how it is deleted in `store/purge.py`. Never needed for hiding expired events: every
+read path does that by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from radar_audit_events.codec import SALT_BYTES
+
+from radar_audit_hub.context import Hub
+from radar_audit_hub.store.collectors import delete_old_gaps, has_old_gaps
+from radar_audit_hub.store.control import Org, list_orgs
+from radar_audit_hub.store.database import Database
+from radar_audit_hub.store.leases import release_lease, take_lease
+from radar_audit_hub.store.purge import expired_count, purge_step
+
+from .policy import Floors, floors
+
+LEASE = "retention"
+LEASE_MS = 120_000  # longer than a step may take, short enough that another replica takes over
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class PurgeReport:
+    """What a round deleted (or would delete): rows per org id, only orgs with any."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """Rows over all orgs."""
+        return sum(self.rows.values())
+
+
+@dataclass(frozen=True)
+class Purger:
+    """One round's means: where, how fast, and whom to tell.
+
+    `keep_lease` is asked before each step and stops the round by False; `removed(org_id, rows)`
+    is told after each commit. Times are Unix milliseconds.
+    """
+
+    db: Database
+    now_ms: Callable[[], int]
+    random_bytes: Callable[[int], bytes]
+    batch_rows: int
+    pause_seconds: float
+    keep_lease: Callable[[], Awaitable[bool]]
+    removed: Callable[[str, int], None]
+
+    async def round(self) -> PurgeReport:
+        """Delete all that has expired in every org, also in deleted ones."""
+        report = PurgeReport()
+        async with self.db.read() as connection:
+            orgs = await list_orgs(connection)
+        for org in orgs:
+            rows, keep = await self._purge_org(org)
+            if rows:
+                report.rows[org.id] = rows
+            if not keep:
+                _logger.warning("another replica took over the deletion of expired events")
+                break
+        return report
+
+    async def _purge_org(self, org: Org) -> tuple[int, bool]:
+        rows = 0
+        while await self.keep_lease():
+            now_ms = self.now_ms()
+            limits = floors(org.plan, now_ms)
+            deleted = await purge_step(
+                self.db,
+                org.id,
+                limits,
+                batch=self.batch_rows,
+                now_ms=now_ms,
+                policy_name=f"plan:{org.plan}",
+                salt=self.random_bytes(SALT_BYTES),
+            )
+            if not deleted:
+                await self._delete_gaps(org, limits)
+                return rows, True
+            rows += deleted
+            self.removed(org.id, deleted)
+            await asyncio.sleep(self.pause_seconds)
+        return rows, False
+
+    async def _delete_gaps(self, org: Org, limits: Floors) -> None:
+        async with self.db.read() as connection:
+            if not await has_old_gaps(connection, org.id, limits.default_ms):
+                return
+        async with self.db.write() as connection:
+            await delete_old_gaps(connection, org.id, limits.default_ms)
+
+
+async def expired_now(db: Database, now_ms: int) -> PurgeReport:
+    """Count what a round at `now_ms` would delete; changes nothing."""
+    report = PurgeReport()
+    async with db.read() as connection:
+        orgs = await list_orgs(connection)
+    for org in orgs:
+        if rows := await expired_count(db, org.id, floors(org.plan, now_ms)):
+            report.rows[org.id] = rows
+    return report
+
+
+async def run_round(hub: Hub, holder: str) -> PurgeReport | None:
+    """Do one round if no other replica does; None if one does. `holder` names this replica."""
+
+    until_ms = 0
+
+    async def keep_lease() -> bool:
+        nonlocal until_ms
+        now_ms = hub.now_ms()
+        if until_ms - now_ms > LEASE_MS // 2:
+            return True
+        async with hub.db.write() as connection:
+            taken = await take_lease(
+                connection, LEASE, holder, now_ms=now_ms, until_ms=now_ms + LEASE_MS
+            )
+        until_ms = now_ms + LEASE_MS if taken else 0
+        return taken
+
+    def removed(org_id: str, rows: int) -> None:
+        hub.metrics.prune_rows.inc(rows)
+        hub.signal.notify(org_id)  # the receipt is a new event of the log
+
+    if not await keep_lease():
+        return None
+    try:
+        report = await Purger(
+            db=hub.db,
+            now_ms=hub.now_ms,
+            random_bytes=hub.random_bytes,
+            batch_rows=hub.settings.purge_batch_rows,
+            pause_seconds=hub.settings.purge_pause_seconds,
+            keep_lease=keep_lease,
+            removed=removed,
+        ).round()
+    finally:
+        async with hub.db.write() as connection:
+            await release_lease(connection, LEASE, holder)
+    hub.metrics.prune_last_success.set(hub.now_ms() / 1000)
+    return report
+
+
+async def run_forever(hub: Hub) -> None:
+    """Do a round every `purge_interval_seconds`; a failed one is logged, the next one tried."""
+    holder = hub.random_bytes(8).hex()
+    while True:
+        try:
+            report = await run_round(hub, holder)
+            if report is not None and report.total:
+                _logger.info("deleted expired events", extra={"rows": report.total})
+        except Exception:  # the database may be away for a while; deletion can wait
+            _logger.exception("a round of deletion failed")
+        await asyncio.sleep(hub.settings.purge_interval_seconds)
