@@ -188,7 +188,7 @@ def _with_retries(url: str, accept: str, use: Callable[[http.client.HTTPResponse
     shown = without_password(url)
     for pause in (*_PAUSES_SECONDS, None):
         try:
-            with urllib.request.urlopen(  # noqa: S310 - an index may be a file: mirror too
+            with urllib.request.urlopen(
                 _request(url, accept),
                 timeout=_TIMEOUT_SECONDS,
                 context=ssl.create_default_context(cafile=authorities() or None),
@@ -209,7 +209,7 @@ def _request(url: str, accept: str) -> urllib.request.Request:
     parts = urllib.parse.urlsplit(url)
     login, _, host = parts.netloc.rpartition("@")
     bare = parts._replace(netloc=host, fragment="").geturl()
-    request = urllib.request.Request(bare, headers={"Accept": accept})  # noqa: S310 - as above
+    request = urllib.request.Request(bare, headers={"Accept": accept})
     if login:
         plain = urllib.parse.unquote(login).encode()
         request.add_header("Authorization", f"Basic {base64.b64encode(plain).decode()}")
