@@ -227,7 +227,7 @@ def read_groups(groups: tuple[str, ...]) -> GroupFacts:
 
 def _kind(record: AuditRecord) -> VerdictKind:
     # By the code, never by the decision annotation: 1.36 writes `allow` beside a 403.
-    if record.code == 403 and record.stage != "Panic":
+    if record.code == 403:
         return "denied"
     return "started" if record.stage == "ResponseStarted" else "ended"
 

@@ -84,8 +84,11 @@ def test_panic_ends_with_error_in_either_order() -> None:
     panic = audit_line(stage="Panic", code=500, after=1.0)
     in_order = Journal().feed([STARTED, panic])
     assert in_order.events[1].event.metadata["end_reason"] == "error"
-    turned = Journal().feed([panic]).tick(NOW_MS + 5000).feed([STARTED])
+    turned = Journal().feed([panic]).tick(NOW_MS + 5000).feed([STARTED], NOW_MS + 5000)
     assert turned.rows() == in_order.rows()
+    turned.feed([panic, STARTED]).tick(NOW_MS + DAY_MS)
+    assert len(turned.events) == 2
+    assert len(turned.state) == 1  # remembered since it ended, not since the panic came
 
 
 def test_panic_alone_proves_no_session() -> None:
@@ -147,8 +150,9 @@ def test_refusal_is_one_event_however_many_stages_tell_it() -> None:
 
 
 def test_refused_get_and_its_retry_are_one_event_in_either_order() -> None:
-    get, post = refused("g", "get", 0.0), refused("p", "create", 0.006)
-    for order in ([get, post], [post, get]):
+    get = refused("g", "get", 0.0)
+    posts = [refused("p", "create", received) for received in (0.0, 0.006, 2.0)]
+    for order in [order for post in posts for order in ([get, post], [post, get])]:
         journal = Journal().feed(order).tick(NOW_MS + 2000)
         assert [fact[1] for fact in facts(journal)] == ["g"]
         assert journal.counts["denied_retry"] == 1
@@ -157,7 +161,7 @@ def test_refused_get_and_its_retry_are_one_event_in_either_order() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"received": 2.1},
+        {"received": 2.000001},
         {"received": -0.1},
         {"pod": "db"},
         {"namespace": "prod"},
@@ -182,6 +186,13 @@ def test_get_that_comes_after_its_post_was_released_gives_no_second_event() -> N
     journal.feed([get, refused("g2", "get", -0.5)])
     # One released POST stands for one GET; the other GET was another refusal.
     assert sorted(fact[1] for fact in facts(journal)) == ["g2", "p"]
+
+
+def test_one_post_is_the_retry_of_each_get_before_it() -> None:
+    first, second = refused("g1", "get", 0.0), refused("g2", "get", 0.5)
+    journal = Journal().feed([second, refused("p", "create", 0.506), first])
+    assert [fact[1] for fact in facts(journal)] == ["g2", "g1"]
+    assert journal.counts == {"denied_retry": 1}
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,10 @@ def test_memory_equals_the_durable_state_after_every_step(
         assert rebuilt._denials._gets == memory._denials._gets
         assert rebuilt._denials._posts == memory._denials._posts
         assert sorted(rebuilt.open_session_ids()) == sorted(memory.open_session_ids())
+    later_ms = NOW_MS + 60 * 86_400_000
+    journal.tick(later_ms).tick(later_ms * 2)
+    assert journal.state == {}
+    assert journal.sessions._denials._gets == journal.sessions._denials._posts == {}
 
 
 @given(st.randoms(use_true_random=False))
