@@ -24,7 +24,7 @@ _MIB = 1024 * 1024
 class HubSettings:
     """The hub's settings; each field says its unit, its default and why one would change it."""
 
-    data_dir: Path = setting(  # noqa: RUF009 - `setting` is dataclasses.field with our facts
+    data_dir: Path = setting(
         Path("data"), help="Folder of the SQLite database; unused with a PostgreSQL database_url."
     )
     database_url: str | None = setting(

@@ -12,13 +12,14 @@ from radar_audit_events.ids import format_ms
 from radar_audit_events.wire import HeartbeatAnswer, HeartbeatRequest, SpoolState
 
 from radar_audit_hub.auth.access import require_cluster
+from radar_audit_hub.auth.principal import ClusterPrincipal
 from radar_audit_hub.bodies import decode_body, read_body
 from radar_audit_hub.context import HUB
 from radar_audit_hub.declarations import declare
 from radar_audit_hub.errors import InvalidBodyError
-from radar_audit_hub.store.collectors import save_collector
+from radar_audit_hub.store.collectors import CollectorState, save_collector
 
-from .rules import heartbeat_errors, state_of
+from .rules import heartbeat_errors
 
 SCOPE = "agent"
 MAX_BODY_BYTES = 512 * 1024  # 2,000 open sessions of 64 characters fit several times
@@ -38,9 +39,8 @@ async def heartbeat(request: web.Request) -> web.Response:
     sent = decode_body(body, _decoder, _FIELDS)
     if errors := heartbeat_errors(sent):
         raise InvalidBodyError(errors)
-    state = state_of(sent, org_id=caller.org_id, cluster_id=caller.cluster_id, now_ms=hub.now_ms())
     async with hub.db.write() as connection:
-        await save_collector(connection, state)
+        await save_collector(connection, _state(sent, caller, hub.now_ms()))
     answer = HeartbeatAnswer(
         # Taken as late as possible: the collector halves the round trip, not our waiting.
         now=format_ms(hub.now_ms()),
@@ -49,6 +49,22 @@ async def heartbeat(request: web.Request) -> web.Response:
         cluster_name=caller.cluster_name,
     )
     return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+
+def _state(sent: HeartbeatRequest, caller: ClusterPrincipal, now_ms: int) -> CollectorState:
+    return CollectorState(
+        org_id=caller.org_id,
+        cluster_id=caller.cluster_id,
+        collector_id=sent.collector_id,
+        instance_id=sent.instance_id,
+        version=sent.version,
+        sources_json=msgspec.json.encode(sent.sources).decode(),
+        spool_json=msgspec.json.encode(sent.spool).decode(),
+        losses_json=msgspec.json.encode(sent.losses).decode(),
+        open_sessions_json=msgspec.json.encode(sent.open_sessions).decode(),
+        capture_hash=sent.capture_hash,
+        seen_at_ms=now_ms,
+    )
 
 
 def routes() -> list[web.RouteDef]:

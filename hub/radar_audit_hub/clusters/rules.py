@@ -1,4 +1,4 @@
-"""What a heartbeat may say: bounds on every field, and the row it becomes. Pure.
+"""What a heartbeat may say: bounds on every field, as a pure function.
 
 Owns the limits of `POST /api/agent/heartbeat`. Called by `clusters/handlers.py`. Never reads a
 clock, never touches the store.
@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import re
 
-import msgspec
 from radar_audit_events import ids
 from radar_audit_events.errors import FieldError, TimeError
 from radar_audit_events.wire import HeartbeatRequest
-
-from radar_audit_hub.store.collectors import CollectorState
 
 MAX_SOURCES = 16
 MAX_LOSSES = 100
@@ -55,22 +52,3 @@ def heartbeat_errors(sent: HeartbeatRequest) -> list[FieldError]:
         except TimeError as error:
             errors.append(FieldError(name, str(error)))
     return errors
-
-
-def state_of(
-    sent: HeartbeatRequest, *, org_id: str, cluster_id: str, now_ms: int
-) -> CollectorState:
-    """Return the row of a heartbeat that has no errors, as seen at `now_ms` (Unix ms)."""
-    return CollectorState(
-        org_id=org_id,
-        cluster_id=cluster_id,
-        collector_id=sent.collector_id,
-        instance_id=sent.instance_id,
-        version=sent.version,
-        sources_json=msgspec.json.encode(sent.sources).decode(),
-        spool_json=msgspec.json.encode(sent.spool).decode(),
-        losses_json=msgspec.json.encode(sent.losses).decode(),
-        open_sessions_json=msgspec.json.encode(sent.open_sessions).decode(),
-        capture_hash=sent.capture_hash,
-        seen_at_ms=now_ms,
-    )

@@ -114,7 +114,6 @@ async def expired_now(db: Database, now_ms: int) -> PurgeReport:
 
 async def run_round(hub: Hub, holder: str) -> PurgeReport | None:
     """Do one round if no other replica does; None if one does. `holder` names this replica."""
-
     until_ms = 0
 
     async def keep_lease() -> bool:

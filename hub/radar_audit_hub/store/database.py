@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 Dialect = Literal["postgresql", "sqlite"]
+Connection = AsyncConnection  # what `read` and `write` hand out, for callers outside this folder
 BUSY_TIMEOUT_MS = 10_000  # another process (the admin command) may hold SQLite's write lock
 _PG_SETTINGS = {
     "application_name": "radar-audit-hub",

@@ -1,0 +1,298 @@
+"""What the server's own command may create: an org with its first people, tokens and cluster.
+
+Owns `create_org` and `add_member`, called by `main.py`. Each is one transaction that holds the
+rows and their audit events. Whoever runs the command on the server is nobody the hub knows, so
+the events have no actor and say `provisioned_by: server_command` where they can. Secrets are
+returned once and stored only as hashes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from radar_audit_events.actions import ROLES
+from radar_audit_events.event import MAX_EMAIL_CHARS
+from radar_audit_events.ids import format_ms, is_opaque_id, new_id
+
+from radar_audit_hub.credentials import SECRET_BYTES, new_token, token_hash
+from radar_audit_hub.retention.policy import PLAN_DAYS
+from radar_audit_hub.store.control import (
+    Cluster,
+    Org,
+    User,
+    ensure_user,
+    get_org,
+    insert_cluster,
+    insert_member,
+    insert_org,
+    list_orgs,
+)
+from radar_audit_hub.store.database import Connection, Database
+from radar_audit_hub.store.recording import Happened, record
+from radar_audit_hub.store.tokens import insert_cluster_token, insert_pat
+
+CLUSTER_TOKEN_SCOPES = ("ingest", "agent")
+PROVISIONED_BY = "server_command"
+_EMAIL = re.compile(r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\Z")
+_NAME = re.compile(r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,100}\Z")
+_DAY_MS = 86_400_000
+_MAX_PAT_DAYS = 3650
+
+
+class BootstrapError(Exception):
+    """The command cannot do what it was asked; `hint` says what would be right."""
+
+    def __init__(self, sentence: str, hint: str = "") -> None:
+        """Keep both; the message is the sentence."""
+        super().__init__(sentence)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Clock (Unix ms) and randomness of one command."""
+
+    now_ms: int
+    random_bytes: Callable[[int], bytes]
+
+    def new_id(self, prefix: str) -> str:
+        """Return a new id such as `org_…`."""
+        return new_id(prefix, self.now_ms, self.random_bytes(10))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgOrder:
+    """What to create. Ids are made where none is given; `pat_days` None: it never expires."""
+
+    org_id: str | None
+    org_name: str
+    plan: str
+    owner_email: str
+    pat_name: str
+    pat_days: int | None
+    cluster_id: str | None
+    cluster_name: str
+    environment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPat:
+    """A personal access token just made; `token` is the secret."""
+
+    id: str
+    name: str
+    expires_at: str | None
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMember:
+    """A member just made, with a token if one was asked for."""
+
+    org_id: str
+    user_id: str
+    email: str
+    role: str
+    pat: NewPat | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewOrg:
+    """An org just made, its owner, its cluster and the cluster's token (a secret)."""
+
+    org: Org
+    owner: NewMember
+    cluster: Cluster
+    cluster_token: str = field(repr=False)
+
+
+async def existing_org(db: Database, org_id: str | None) -> Org | None:
+    """Return the org with this id; without an id the first org there is."""
+    async with db.read() as conn:
+        if org_id is not None:
+            return await get_org(conn, org_id)
+        return next(iter(await list_orgs(conn)), None)
+
+
+async def create_org(db: Database, order: OrgOrder, means: Means) -> NewOrg:
+    """Create an org with owner, access token, cluster and cluster token. Raises BootstrapError."""
+    email = _check_order(order)
+    org = Org(
+        id=order.org_id or means.new_id("org_"),
+        name=order.org_name,
+        plan=order.plan,
+        record_log_access=False,
+        created_at_ms=means.now_ms,
+    )
+    cluster = Cluster(
+        org_id=org.id,
+        id=order.cluster_id or means.new_id("cl_"),
+        name=order.cluster_name,
+        environment=order.environment,
+        labels={},
+        created_at_ms=means.now_ms,
+    )
+    cluster_token = new_token("rhc", means.random_bytes(SECRET_BYTES))
+    async with db.write() as conn:
+        if not await insert_org(conn, org):
+            raise BootstrapError(
+                f"the organization {org.id} exists already; nothing was changed",
+                "add people with `radar-audit-hub member add`, "
+                "or give --if-missing where that is no error",
+            )
+        happened = [Happened(action="org.created", target_id=org.id, metadata={"name": org.name})]
+        owner = await _join(conn, org.id, email, "owner", means, happened)
+        pat = await _mint(conn, owner, order.pat_name, order.pat_days, means, happened)
+        await _add_cluster(conn, cluster, cluster_token, happened)
+        await record(conn, org.id, happened, now_ms=means.now_ms, random_bytes=means.random_bytes)
+    owner = NewMember(
+        org_id=org.id, user_id=owner.user_id, email=owner.email, role=owner.role, pat=pat
+    )
+    return NewOrg(org=org, owner=owner, cluster=cluster, cluster_token=cluster_token)
+
+
+async def add_member(
+    db: Database,
+    *,
+    org_id: str,
+    email: str,
+    role: str,
+    pat_name: str | None,
+    pat_days: int | None,
+    means: Means,
+) -> NewMember:
+    """Make a person a member of an org, with a token if `pat_name` is given.
+
+    Raises BootstrapError if the org is unknown or the person is a member already.
+    """
+    email = _check_email(email)
+    if role not in ROLES:
+        raise BootstrapError(f"the role must be one of {', '.join(ROLES)}")
+    if pat_name is not None:
+        _check_name("the token's name", pat_name)
+        _check_days(pat_days)
+    async with db.write() as conn:
+        org = await get_org(conn, org_id)
+        if org is None or org.deleted_at_ms is not None:
+            raise BootstrapError(
+                f"there is no organization {org_id}", "`radar-audit-hub init` creates one"
+            )
+        happened: list[Happened] = []
+        member = await _join(conn, org_id, email, role, means, happened)
+        pat = None
+        if pat_name is not None:
+            pat = await _mint(conn, member, pat_name, pat_days, means, happened)
+        await record(conn, org_id, happened, now_ms=means.now_ms, random_bytes=means.random_bytes)
+    return NewMember(
+        org_id=org_id, user_id=member.user_id, email=member.email, role=member.role, pat=pat
+    )
+
+
+async def _join(
+    conn: Connection, org_id: str, email: str, role: str, means: Means, happened: list[Happened]
+) -> NewMember:
+    new = User(id=means.new_id("user_"), email=email, created_at_ms=means.now_ms)
+    user = await ensure_user(conn, new)
+    if not await insert_member(conn, org_id, user.id, role, means.now_ms):
+        raise BootstrapError(
+            f"{email} is a member of {org_id} already; nothing was changed",
+            "`radar-audit-hub member list` shows the members and their roles",
+        )
+    metadata = {
+        "inviter_user_id": None,
+        "inviter_email": None,
+        "role": role,
+        "provisioned_by": PROVISIONED_BY,
+    }
+    happened.append(Happened(action="org_member.joined", target_id=user.id, metadata=metadata))
+    return NewMember(org_id=org_id, user_id=user.id, email=user.email, role=role)
+
+
+async def _add_cluster(
+    conn: Connection, cluster: Cluster, token: str, happened: list[Happened]
+) -> None:
+    if not await insert_cluster(conn, cluster):
+        raise BootstrapError(
+            f"the cluster id {cluster.id} is taken; nothing was changed",
+            "leave --cluster-id out to get a new one",
+        )
+    await insert_cluster_token(
+        conn,
+        org_id=cluster.org_id,
+        cluster_id=cluster.id,
+        token_hash=token_hash(token),
+        scopes=CLUSTER_TOKEN_SCOPES,
+        created_at_ms=cluster.created_at_ms,
+    )
+    happened.append(
+        Happened(
+            action="cluster.created",
+            target_id=cluster.id,
+            metadata={"name": cluster.name, "environment": cluster.environment},
+            cluster_id=cluster.id,
+        )
+    )
+
+
+async def _mint(
+    conn: Connection,
+    member: NewMember,
+    name: str,
+    days: int | None,
+    means: Means,
+    happened: list[Happened],
+) -> NewPat:
+    expires_at_ms = None if days is None else means.now_ms + days * _DAY_MS
+    expires_at = None if expires_at_ms is None else format_ms(expires_at_ms)
+    token = new_token("rhp", means.random_bytes(SECRET_BYTES))
+    pat = NewPat(id=means.new_id("pat_"), name=name, expires_at=expires_at, token=token)
+    await insert_pat(
+        conn,
+        org_id=member.org_id,
+        pat_id=pat.id,
+        user_id=member.user_id,
+        name=name,
+        token_hash=token_hash(token),
+        scopes=None,
+        created_at_ms=means.now_ms,
+        expires_at_ms=expires_at_ms,
+    )
+    metadata = {"name": name, "expires_at": expires_at}
+    happened.append(Happened(action="pat.created", target_id=pat.id, metadata=metadata))
+    return pat
+
+
+def _check_order(order: OrgOrder) -> str:
+    for kind, given in (("org", order.org_id), ("cl", order.cluster_id)):
+        if given is not None and not is_opaque_id(kind, given):
+            raise BootstrapError(
+                f"the id {given!r} is not of the right form",
+                f"it must be {kind}_ and 1 to 60 letters, digits or underscores",
+            )
+    if order.plan not in PLAN_DAYS:
+        raise BootstrapError(f"the plan must be one of {', '.join(PLAN_DAYS)}")
+    _check_name("the organization's name", order.org_name)
+    _check_name("the cluster's name", order.cluster_name)
+    _check_name("the environment", order.environment)
+    _check_name("the token's name", order.pat_name)
+    _check_days(order.pat_days)
+    return _check_email(order.owner_email)
+
+
+def _check_name(what: str, name: str) -> None:
+    if not _NAME.match(name) or not name.strip():
+        raise BootstrapError(f"{what} must be 1 to 100 printable characters")
+
+
+def _check_days(days: int | None) -> None:
+    if days is not None and not 1 <= days <= _MAX_PAT_DAYS:
+        raise BootstrapError(f"a token may be valid for 1 to {_MAX_PAT_DAYS} days")
+
+
+def _check_email(email: str) -> str:
+    lowered = email.strip().lower()
+    if len(lowered) > MAX_EMAIL_CHARS or not _EMAIL.match(lowered):
+        raise BootstrapError(f"{email!r} is not an e-mail address, such as alice@example.com")
+    return lowered
