@@ -24,6 +24,7 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 MAX_RETRY_AFTER_SECONDS = 300.0
 _GZIP_FROM_BYTES = 1024
 _CONNECT_SECONDS = 10.0
+_MAX_CONNECTIONS = 4
 _MAX_TEXT_CHARS = 300
 _REFUSED_BATCH = frozenset({400, 413, 415, 422})
 
@@ -105,9 +106,10 @@ class HubClient:
 
     async def open(self) -> None:
         """Prepare the pool; no connection is made yet. Raises OSError if the CA file is no good."""
-        context = ssl.create_default_context(cafile=self._address.ca_file)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, limit=4, keepalive_timeout=20),
+            connector=aiohttp.TCPConnector(
+                ssl=self._verification(), limit=_MAX_CONNECTIONS, keepalive_timeout=20
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=self._address.timeout_seconds, sock_connect=_CONNECT_SECONDS
@@ -119,6 +121,12 @@ class HubClient:
             },
             auto_decompress=False,
         )
+
+    def _verification(self) -> ssl.SSLContext | bool:
+        """Return what verifies the hub; true is aiohttp's own, already loaded system CAs."""
+        if self._address.ca_file is None:
+            return True
+        return ssl.create_default_context(cafile=self._address.ca_file)
 
     async def close(self) -> None:
         """Close the pool. Harmless when nothing was opened."""

@@ -244,7 +244,7 @@ class SpoolDatabase:
         return SpoolStats(
             events=events + held,
             held=held,
-            bytes=self.used_bytes() + self._share_bytes * 2 + self._aside_bytes,
+            bytes=self.used_bytes(),
             oldest_at_ms=None if oldest is None else oldest[0],
             dead_letters=dead,
             gaps=conn.execute("SELECT count(*) FROM gap").fetchone()[0],

@@ -75,7 +75,8 @@ class Settlement:
 class SpoolStats:
     """Depth of the spool.
 
-    `events` includes the `held` ones; `bytes` is what is in use on the disk;
+    `events` includes the `held` ones; `bytes` is what they and the state use,
+    without the reserve that belongs to the bound as well;
     `oldest_at_ms` is the time of the first event in order, null when empty.
     """
 

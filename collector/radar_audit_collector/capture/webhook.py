@@ -29,6 +29,7 @@ from .tls import ServerTls
 
 PATH = "/audit"
 _BODY_SECONDS = 30.0  # the API server gives up a try after that time
+_SHUTDOWN_SECONDS = 3.0
 _RETRY_AFTER_SECONDS = "2"
 _INLINE_BYTES = 128 * 1024  # a larger body is parsed off the event loop
 _SPEAKS_GZIP = 16 + zlib.MAX_WBITS
@@ -87,7 +88,13 @@ class WebhookSource:
         # aiohttp's own logger would print the beginning of a request that it cannot parse.
         silent = logging.getLogger(f"{__name__}.http")
         silent.disabled = True
-        runner = web.AppRunner(app, access_log=None, logger=silent, auto_decompress=False)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=silent,
+            auto_decompress=False,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
         await runner.setup()
         context = None if self._tls is None else self._tls.context
         try:
