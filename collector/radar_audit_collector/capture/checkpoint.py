@@ -19,15 +19,15 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     An inode number is used again after a file is deleted, so `head_hash` over the
     first `head_bytes` says whether it is still the same file; it also finds the
-    file again once it is compressed. `modified_ns` (Unix) tells which files were
-    rotated later, should this one be gone.
+    file again once it is compressed. `after` is the stamp of the last rotated file
+    that needs no reading any more: should this file be gone, all later ones do.
     """
 
     inode: int
     offset: int
     head_bytes: int
     head_hash: str
-    modified_ns: int
+    after: str
 
 
 _CHECKPOINT = msgspec.json.Decoder(Checkpoint)

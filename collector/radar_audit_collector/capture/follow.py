@@ -17,7 +17,7 @@ from radar_audit_collector.errors import CollectorError
 from .checkpoint import HEAD_BYTES, Checkpoint, encode_checkpoint, head_hash
 from .lines import LineSplitter
 from .record import Skipped
-from .rotation import GZIP_ERRORS, find_file, next_rotated, open_log, read_head
+from .rotation import GZIP_ERRORS, find_file, open_log, read_head, rotated_after, rotated_files
 
 # A step without a line in it (one huge line, many empty files) ends all the same.
 _MAX_READS_PER_STEP = 64
@@ -46,8 +46,9 @@ class Found:
 class _OpenFile:
     """One file being read: its lines so far and its identity."""
 
-    def __init__(self, path: Path, offset: int, max_line_bytes: int) -> None:
+    def __init__(self, path: Path, offset: int, after: str, max_line_bytes: int) -> None:
         """Open the file and go to `offset`. Raises OSError, GZIP_ERRORS."""
+        self.after = after
         self.path = path
         self.archive = path.suffix == ".gz"
         self._file: BinaryIO = open_log(path)
@@ -89,7 +90,6 @@ class _OpenFile:
     def checkpoint(self) -> Checkpoint:
         """Return the place after the last whole line."""
         offset = self._base + self._splitter.whole_bytes
-        stat = os.fstat(self._file.fileno())
         if len(self.head) < min(offset, HEAD_BYTES):
             self.head = os.pread(self._file.fileno(), HEAD_BYTES, 0)
         head = self.head[:offset]
@@ -98,7 +98,7 @@ class _OpenFile:
             offset=offset,
             head_bytes=len(head),
             head_hash=head_hash(head),
-            modified_ns=stat.st_mtime_ns,
+            after=self.after,
         )
 
     def close(self) -> None:
@@ -222,30 +222,31 @@ class LogFollower:
             place = find_file(self._path, self._start)
             if place is not None:
                 # Not there any more: it is being compressed, and is found again under that name.
-                opened = self._open(place, self._start.offset)
+                opened = self._open(place, self._start.offset, self._start.after)
                 if opened or place in self._unreadable:
                     self._start = None
                 return opened
             self._faults.append(Skipped("checkpoint_lost"))
             self._start = None
         # The live file first: if it is rotated before the others are listed, it is one of them.
-        opened = self._open(self._path, 0)
+        opened = self._open(self._path, 0, "")
         live = self._current
-        if self._last is None:
-            return opened
-        rotated = next_rotated(self._path, self._last, self._unreadable)
-        if rotated is None or (live is not None and rotated.inode == live.inode):
-            if opened:
+        files = rotated_files(self._path)
+        later = rotated_after(self._path, files, self._last) if self._last is not None else []
+        following = next((f for f in later if f.path not in self._unreadable), None)
+        if following is None or (live is not None and following.inode == live.inode):
+            if live is not None:
+                live.after = files[-1].stamp if files else ""
                 self._unreadable.clear()
             return opened
         if live is not None:
             live.close()
         self._current = None
-        return self._open(rotated.path, 0)
+        return self._open(following.path, 0, following.stamp)
 
-    def _open(self, path: Path, offset: int) -> bool:
+    def _open(self, path: Path, offset: int, after: str) -> bool:
         try:
-            self._current = _OpenFile(path, offset, self._max_line_bytes)
+            self._current = _OpenFile(path, offset, after, self._max_line_bytes)
         except FileNotFoundError:
             return False
         except GZIP_ERRORS:

@@ -9,7 +9,7 @@ back and nothing piles up in memory. Never writes to the log or its folder.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from .checkpoint import decode_checkpoint
@@ -47,7 +47,7 @@ class LogfileSource:
             max_line_bytes=max_line_bytes,
         )
 
-    async def batches(self) -> AsyncIterator[tuple[list[AuditRecord | Skipped], bytes]]:
+    async def batches(self) -> AsyncGenerator[tuple[list[AuditRecord | Skipped], bytes], None]:
         """Yield records with the checkpoint to store together with them, for ever.
 
         Ask for the next only when the last is durable. Raises LogfileError if

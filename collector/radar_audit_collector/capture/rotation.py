@@ -7,12 +7,11 @@ access; never reads more than the head of a file.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import re
 import zlib
-from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -32,7 +31,6 @@ class RotatedFile:
     stamp: str
     path: Path
     inode: int
-    modified_ns: int
 
     @property
     def compressed(self) -> bool:
@@ -57,11 +55,7 @@ def rotated_files(live: Path) -> list[RotatedFile]:
         match = pattern.fullmatch(entry.name)
         if match is None:
             continue
-        try:
-            stat = entry.stat()
-        except OSError:
-            continue  # deleted since it was listed
-        file = RotatedFile(match.group(1), Path(entry.path), stat.st_ino, stat.st_mtime_ns)
+        file = RotatedFile(match.group(1), Path(entry.path), entry.inode())
         # While a file is being compressed both are there, and the archive is not whole yet.
         if file.stamp not in found or not file.compressed:
             found[file.stamp] = file
@@ -71,9 +65,9 @@ def rotated_files(live: Path) -> list[RotatedFile]:
 def is_file_of(path: Path, inode: int, checkpoint: Checkpoint) -> bool:
     """Tell whether a file is the one of the checkpoint, by its inode and its head.
 
-    An archive has another inode than the file it was made of, so there the head alone decides.
+    An archive has another inode than the file it was made of, so there a head alone will do.
     """
-    if checkpoint.head_bytes == 0 if path.suffix == ".gz" else inode != checkpoint.inode:
+    if inode != checkpoint.inode and (path.suffix != ".gz" or checkpoint.head_bytes == 0):
         return False
     try:
         with open_log(path) as file:
@@ -95,35 +89,28 @@ def read_head(file: BinaryIO, size: int = HEAD_BYTES) -> bytes:
     return head
 
 
-def next_rotated(live: Path, last: Checkpoint, unreadable: AbstractSet[Path]) -> RotatedFile | None:
-    """Return the file that was rotated next after the one of `last`; null: the live file is next.
+def rotated_after(live: Path, files: list[RotatedFile], last: Checkpoint) -> list[RotatedFile]:
+    """Return those of the rotated files that come after the one of `last`.
 
-    Files in `unreadable` are passed over. If the file of `last` is gone (deleted
-    as the oldest), the next is the first that was written no earlier. If it was
-    renamed in another way than lumberjack's, the live file is taken as next.
+    If that one is gone (deleted as the oldest), all after the last that was read.
+    If it was renamed in another way than lumberjack's, none: the live file is next.
     """
-    files = rotated_files(live)
-    later: Iterable[RotatedFile]
     for place, file in enumerate(files):
         if is_file_of(file.path, file.inode, last):
-            later = files[place + 1 :]
-            break
-    else:
-        if any(is_renamed(entry, last) for entry in _list(live.parent)):
-            return None
-        later = (file for file in files if file.modified_ns >= last.modified_ns)
-    return next((file for file in later if file.path not in unreadable), None)
+            return files[place + 1 :]
+    if any(is_renamed(entry, last) for entry in _list(live.parent)):
+        return []
+    return [file for file in files if file.stamp > last.after]
 
 
 def find_file(live: Path, checkpoint: Checkpoint) -> Path | None:
     """Return where the file of the checkpoint is now, null if it is gone."""
-    for entry in [live, *(file.path for file in rotated_files(live))]:
-        try:
-            inode = entry.stat().st_ino
-        except OSError:
-            continue
-        if is_file_of(entry, inode, checkpoint):
-            return entry
+    with contextlib.suppress(OSError):
+        if is_file_of(live, live.stat().st_ino, checkpoint):
+            return live
+    for file in rotated_files(live):
+        if is_file_of(file.path, file.inode, checkpoint):
+            return file.path
     return next(
         (Path(entry.path) for entry in _list(live.parent) if is_renamed(entry, checkpoint)), None
     )
