@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -102,11 +103,30 @@ def test_offsets_fractions_and_leap_seconds_are_read() -> None:
         "2026-11-24T10:00:00+25:00",
         "\uff12\uff10\uff12\uff16-\uff11\uff11-24T10:00:00Z",
         "2026-11-24T10:00:00Z\n",
+        "2026-11-24T24:00:00.000Z",
+        "2026-02-30T00:00:00.000Z",
+        "1969-12-31T23:59:59.999Z",
+        "\uff12\uff10\uff12\uff16-\uff11\uff11-24T10:00:00.000Z",
     ],
 )
 def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(TimeError):
-        parse_us(text)
+    for parse in (parse_us, parse_ms):
+        with pytest.raises(TimeError):
+            parse(text)
+
+
+@given(times, st.integers(0, 23), st.sampled_from("0123456789-:.TZz+ \uff11"))
+def test_the_quick_way_reads_as_the_full_grammar(time_ms: int, place: int, char: str) -> None:
+    text = format_ms(time_ms)
+    changed = text[:place] + char + text[place + 1 :]
+    assert _read(lambda: parse_ms(changed)) == _read(lambda: parse_us(changed) // 1000)
+
+
+def _read(parse: Callable[[], int]) -> int | None:
+    try:
+        return parse()
+    except TimeError:
+        return None
 
 
 def test_times_past_year_9999_are_not_written() -> None:
