@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+import msgspec
 from radar_audit_events.chain import TILE_WIDTH, Frontier, split_hashes
 from sqlalchemy import BindParameter, bindparam, delete, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
@@ -36,8 +37,7 @@ _INSERT_SQLITE = (
 _UNIQUE_ERRORS = (asyncpg.UniqueViolationError, sqlite3.IntegrityError, IntegrityError)
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True, gc=False):
     """What became of one event: its id and place; a duplicate names the row stored before."""
 
     id: str
