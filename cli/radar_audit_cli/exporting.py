@@ -7,13 +7,14 @@ the export.
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import click
 
-from .errors import CutError, PartialExportError
+from .errors import CliError, CutError, PartialExportError
 from .part_file import ExportNote, PartFile
 from .progress import open_progress
 from .resuming import ResumePoint, SeenFilter, find_resume_point
@@ -34,10 +35,11 @@ def export_to_stdout(client: HubClient, params: Params, form: str) -> int:
     Raises PartialExportError if it stopped after it began, also where the
     reader of standard output went away.
     """
-    write = _write_visible if sys.stdout.isatty() else sys.stdout.buffer.write
+    out: _Sink = _VisibleStdout() if sys.stdout.isatty() else sys.stdout.buffer
     with client.export(params, form) as answer:
+        answer.require_end()
         try:
-            count = _copy(answer, form, write, SeenFilter(None))
+            count = _copy(answer, form, out, SeenFilter(None))
             sys.stdout.flush()
         except BrokenPipeError as exc:
             quiet_stdout()
@@ -48,10 +50,23 @@ def export_to_stdout(client: HubClient, params: Params, form: str) -> int:
     return count
 
 
-def _write_visible(piece: bytes) -> None:
-    """Write to a terminal, with every unprintable character as an escape."""
-    lines = piece.decode("utf-8", "backslashreplace").split("\n")
-    sys.stdout.write("\n".join(visible(line.removesuffix("\r")) for line in lines))
+class _Sink(Protocol):
+    def write(self, piece: bytes, /) -> object:
+        """Take the next bytes of an export."""
+
+
+class _VisibleStdout:
+    """Writes to a terminal, with every unprintable character as an escape."""
+
+    def __init__(self) -> None:
+        # Pieces of an answer end anywhere: within a character, or between CR and LF.
+        characters = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._decoder = io.IncrementalNewlineDecoder(characters, translate=True)
+
+    def write(self, piece: bytes, /) -> None:
+        """Write what of the text so far is whole."""
+        text = self._decoder.decode(piece)
+        sys.stdout.write("\n".join(visible(line) for line in text.split("\n")))
 
 
 def export_to_file(
@@ -60,14 +75,15 @@ def export_to_file(
     """Copy an export to `file`, which gets its name at the end; return the number of new events.
 
     Raises PartialExportError if it stopped after it began (what came stays in
-    the part), CliError if the hub refused it (nothing is left behind).
+    the part), CliError if it could not begin (nothing is left behind).
     """
     point = find_resume_point(file.part) if resume else None
     with client.export(_remaining(note, point), note.form) as answer:
+        answer.require_end()
+        part = _open(file, note, point, resume=resume)
         try:
-            part = _open(file, note, point, resume=resume)
             with part:
-                count = _copy(answer, note.form, part.write, SeenFilter(point))
+                count = _copy(answer, note.form, part, SeenFilter(point))
                 file.finish(part, force=force)
         except CutError as exc:
             raise PartialExportError(
@@ -84,9 +100,12 @@ def export_to_file(
 
 
 def _open(file: PartFile, note: ExportNote, point: ResumePoint | None, *, resume: bool) -> BinaryIO:
-    if resume:
-        return file.continue_at(point.size_bytes if point else 0)
-    return file.create(note)
+    try:
+        if resume:
+            return file.continue_at(point.size_bytes if point else 0)
+        return file.create(note)
+    except OSError as exc:
+        raise CliError(f"cannot write {file.part}: {exc.strerror}") from exc
 
 
 def _remaining(note: ExportNote, point: ResumePoint | None) -> Params:
@@ -106,30 +125,32 @@ def _way_on(file: PartFile, form: str) -> str:
 def _copy(
     answer: Answer,
     form: str,
-    write: Callable[[bytes], object],
+    out: _Sink,
     seen: SeenFilter,
 ) -> int:
     """Write what is new of an answer, tell progress, and return the number of events.
 
-    Raises CutError if the answer was cut, ends within a line, or cannot be told to be whole.
+    Raises CutError if the answer was cut or ends within a line.
     """
-    answer.require_end()
-    rows = -1 if form == "csv" else 0  # the header is no event
+    rows = 0
+    headers = 1 if form == "csv" else 0
     last = b"\n"
-    progress = open_progress(_estimate(answer))
+    progress = open_progress(_estimate(answer), is_beside_rows=isinstance(out, _VisibleStdout))
     try:
         for piece in answer.chunks():
             new = seen.feed(piece)
-            write(new)
+            out.write(new)
             ends = new.count(b"\n")
-            rows += ends
+            events = max(ends - headers, 0)
+            headers -= min(ends, headers)
+            rows += events
             last = piece[-1:] or last
-            progress.advance(ends, len(new))
+            progress.advance(events, len(new))
     finally:
         progress.close()
     if last != b"\n":
         raise CutError("it ends in the middle of a line")
-    return max(rows, 0)
+    return rows
 
 
 def _estimate(answer: Answer) -> int | None:

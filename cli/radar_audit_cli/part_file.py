@@ -42,6 +42,12 @@ class PartFile:
 
     def require_free(self, *, force: bool, resume: bool) -> None:
         """Raise ArgumentError if FILE, or a part of it, is there and nobody said what to do."""
+        try:
+            self._require_free(force=force, resume=resume)
+        except OSError as exc:
+            raise ArgumentError(f"{self.path} cannot be written: {exc.strerror}") from exc
+
+    def _require_free(self, *, force: bool, resume: bool) -> None:
         if not self.path.parent.is_dir():
             raise ArgumentError(f"there is no folder {self.path.parent}")
         if self.path.is_symlink() or (self.path.exists() and not self.path.is_file()):

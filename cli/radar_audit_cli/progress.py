@@ -61,8 +61,20 @@ class LineProgress:
         """Nothing ends the lines."""
 
 
-def open_progress(total_rows: int | None) -> Progress:
-    """Return a bar if standard error is a terminal, else lines."""
+class NoProgress:
+    """Tells nothing: the rows themselves run over the terminal."""
+
+    def advance(self, rows: int, size_bytes: int) -> None:
+        """Take no notice."""
+
+    def close(self) -> None:
+        """Nothing was begun."""
+
+
+def open_progress(total_rows: int | None, *, is_beside_rows: bool) -> Progress:
+    """Return a bar on a terminal, lines elsewhere, nothing if the terminal shows the rows."""
+    if is_beside_rows:
+        return NoProgress()
     if sys.stderr.isatty():
         bar: Progress = load(_BAR)(total_rows, sys.stderr)
         return bar

@@ -7,6 +7,7 @@ redirect (the token would follow it) and never writes a token anywhere.
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -178,11 +179,15 @@ def _trust_hint(error: Exception) -> str | None:
 
 
 def _pool(url: str, ca_file: str | None) -> urllib3.PoolManager:
+    try:
+        trust = ssl.create_default_context(cafile=ca_file)
+    except OSError as exc:
+        raise ArgumentError(f"the CA file {ca_file} cannot be read: {exc.strerror}") from exc
     proxy = _proxy(url)
     try:
         if proxy is None:
-            return urllib3.PoolManager(ca_certs=ca_file)
-        return urllib3.ProxyManager(proxy, ca_certs=ca_file)
+            return urllib3.PoolManager(ssl_context=trust)
+        return urllib3.ProxyManager(proxy, ssl_context=trust)
     except (HTTPError, ValueError) as exc:
         raise ArgumentError("HTTPS_PROXY names no usable proxy") from exc
 
