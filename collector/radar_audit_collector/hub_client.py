@@ -9,6 +9,7 @@ token, a body or a header into an error.
 from __future__ import annotations
 
 import gzip
+import io
 import random
 import ssl
 from collections.abc import Callable
@@ -153,7 +154,7 @@ class HubClient:
         # The errors below are raised `from None`: aiohttp's own hold the request's headers.
         try:
             async with self._session.post(
-                url, data=body, headers=headers, allow_redirects=False
+                url, data=io.BytesIO(body), headers=headers, allow_redirects=False
             ) as response:
                 answer = await _read_bounded(response)
                 retry_after = _retry_after(response.headers.get("Retry-After"))
