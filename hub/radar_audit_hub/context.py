@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from .audit.follow import LogSignal
+from .auth.last_used import LastUsed
 from .auth.limiter import FailureLimiter
 from .metrics import Metrics
 from .settings import HubSettings
@@ -37,6 +38,7 @@ class Hub:
     exports: Slots
     followers: Slots
     auth_failures: FailureLimiter
+    last_used: LastUsed
 
     @classmethod
     def create(
@@ -59,6 +61,7 @@ class Hub:
             exports=Slots(settings.max_exports, "exports", metrics.exports_running),
             followers=Slots(settings.max_followers, "followers", metrics.followers),
             auth_failures=FailureLimiter(settings.failed_auth_per_minute),
+            last_used=LastUsed(),
         )
 
 

@@ -10,15 +10,19 @@ from __future__ import annotations
 import logging
 import re
 import time
+from typing import NoReturn
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from .context import HUB
 from .http_errors import problem
+from .streaming import abort
 
 REQUEST_ID_HEADER = "X-Request-Id"
 REQUEST_ID = web.RequestKey("request_id", str)
+STARTED = web.RequestKey("started", bool)  # the headers of an answer are on their way
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _GIVEN_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}\Z")
 _UNMATCHED = "unmatched"
 _access = logging.getLogger("radar_audit_hub.access")
@@ -50,11 +54,12 @@ async def surround(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception as error:
         response = _answer(request, error, request_id)
     route = route_of(request)
-    hub.metrics.requests.labels(request.method, route, str(response.status)).inc()
+    method = request.method if request.method in _METHODS else "other"
+    hub.metrics.requests.labels(method, route, str(response.status)).inc()
     if _access.isEnabledFor(logging.INFO):
         facts = {
             "request_id": request_id,
-            "method": request.method,
+            "method": method,
             "route": route,
             "status": response.status,
             "duration_ms": round((time.perf_counter() - started) * 1000, 3),
@@ -65,11 +70,8 @@ async def surround(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def _answer(request: web.Request, error: Exception, request_id: str) -> web.StreamResponse:
-    if request.writer.output_size > 0 or isinstance(error, ConnectionError):
-        # Part of an answer is on the wire: only a cut connection can still say "incomplete".
-        if request.transport is not None:
-            request.transport.abort()
-        raise error
+    if request.get(STARTED) or isinstance(error, ConnectionError):
+        _cut(request, error, request_id)
     answer = problem(error)
     if answer.status >= 500:
         _logger.error(
@@ -80,8 +82,22 @@ def _answer(request: web.Request, error: Exception, request_id: str) -> web.Stre
     return answer.response(request_id)
 
 
+def _cut(request: web.Request, error: Exception, request_id: str) -> NoReturn:
+    """End a connection in the middle of an answer: only that can still say "incomplete"."""
+    level = logging.INFO if isinstance(error, ConnectionError) else logging.ERROR
+    _logger.log(
+        level,
+        "answer cut short",
+        exc_info=error if level == logging.ERROR else None,
+        extra={"request_id": request_id, "route": route_of(request), "error": type(error).__name__},
+    )
+    abort(request)
+    raise ConnectionResetError("the answer was cut short") from None
+
+
 async def mark(request: web.Request, response: web.StreamResponse) -> None:
     """Add the headers that every answer carries; runs just before the headers are sent."""
+    request[STARTED] = True
     headers = response.headers
     headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID, "")
     headers["Cache-Control"] = "no-store"

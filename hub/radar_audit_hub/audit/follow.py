@@ -35,6 +35,12 @@ class LogSignal:
         """Watch nothing yet."""
         self._next_seq, self._poll_seconds = next_seq, poll_seconds
         self._watches: dict[str, _Watch] = {}
+        self._stopped = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the server is on its way down: followers end their answers."""
+        return self._stopped
 
     @property
     def watched(self) -> frozenset[str]:
@@ -49,6 +55,8 @@ class LogSignal:
 
     async def wait_past(self, org_id: str, seq: int, timeout_seconds: float) -> bool:
         """Wait until the log holds an event after `seq`; False when the time is up first."""
+        if self._stopped:
+            return False
         watch = self._watches.get(org_id)
         if watch is None:
             watch = self._watches[org_id] = _Watch()
@@ -60,17 +68,23 @@ class LogSignal:
         try:
             async with asyncio.timeout(timeout_seconds):
                 await waiter
-            return True
+            return not self._stopped
         except TimeoutError:
             return False
         finally:
             watch.waiters.pop(waiter, None)
 
     async def stop(self) -> None:
-        """End all polling; waiters see their time run out."""
-        tasks = [watch.task for watch in self._watches.values() if watch.task is not None]
-        for task in tasks:
-            task.cancel()
+        """End all polling and all waiting, now and from now on."""
+        self._stopped = True
+        tasks = []
+        for watch in self._watches.values():
+            for waiter in watch.waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            if watch.task is not None:
+                watch.task.cancel()
+                tasks.append(watch.task)
         await asyncio.gather(*tasks, return_exceptions=True)
         self._watches.clear()
 

@@ -28,6 +28,7 @@ class FoundPat:
     `role` is None when its user is no longer a member; `scopes` None means all of the role's.
     """
 
+    token_hash: bytes
     id: str
     name: str
     org_id: str
@@ -62,7 +63,7 @@ class FoundClusterToken:
 # The PAT's key is its hash alone: which org it belongs to is what the look-up answers.
 _FIND_PAT = """
 SELECT p.id, p.name, p.org_id, o.name, o.plan, p.user_id, u.email, m.role, p.scopes,
-       p.expires_at, p.last_used_at, p.revoked_at, o.deleted_at
+       p.expires_at, p.last_used_at, p.revoked_at, o.deleted_at, p.token_hash
 FROM pat p
 JOIN org o ON o.id = p.org_id
 JOIN app_user u ON u.id = p.user_id
@@ -88,6 +89,7 @@ async def find_pat(conn: AsyncConnection, token_hash: bytes) -> FoundPat | None:
         return None
     row = rows[0]
     return FoundPat(
+        token_hash=bytes(row[13]),
         id=row[0],
         name=row[1],
         org_id=row[2],

@@ -1,0 +1,146 @@
+"""The hub as one piece: its features, its background jobs, and the order of starting.
+
+Owns the two lists that nothing else knows whole, and `HubServer`, which `main.py` runs.
+A feature is named here and nowhere else. Never holds a rule or a statement of SQL.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+
+from aiohttp import web
+from radar_audit_runtime.probes import Check, Probes
+from radar_audit_runtime.tasks import Tasks
+
+from . import openapi
+from .audit import handlers as audit
+from .auth import handlers as auth
+from .clusters import handlers as clusters
+from .context import HUB, Hub
+from .ingest import handlers as ingest
+from .middleware import mark, surround
+from .protocol import Listener
+from .retention import job as retention
+from .settings import PREFIX, HubSettings, split_address
+from .store.database import Database
+from .store.migrate import is_current, migrate
+
+FEATURES = (openapi, auth, audit, ingest, clusters)
+JOB_RESTARTS = 1000  # a job that breaks is tried again: expired rows are hidden without it
+JOB_PAUSE_SECONDS = 10.0
+_logger = logging.getLogger(__name__)
+
+
+class SchemaNotCurrentError(Exception):
+    """The database's schema is not the one this version needs, and migrating is turned off."""
+
+
+def build_app(hub: Hub) -> web.Application:
+    """Return the application with every feature's routes; nothing listens yet."""
+    app = web.Application(middlewares=[surround])
+    app.on_response_prepare.append(mark)
+    app[HUB] = hub
+    app[ingest.INGEST] = ingest.Ingest.create(hub)
+    for feature in FEATURES:
+        app.add_routes(feature.routes())
+    return app
+
+
+class HubServer:
+    """A running hub; `start` shows the whole order, `stop` goes back through it."""
+
+    def __init__(
+        self,
+        settings: HubSettings,
+        *,
+        now_ms: Callable[[], int],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        """Start nothing; `now_ms` is the clock in Unix ms, `random_bytes` a source of secrets."""
+        self._settings, self._now_ms, self._random_bytes = settings, now_ms, random_bytes
+        self._undo: list[Callable[[], Awaitable[object]]] = []
+        self._serving = False
+        self.tasks = Tasks()
+        self.port = 0
+        self.probes_port = 0
+
+    async def start(self) -> None:
+        """Start all parts. Raises SchemaNotCurrentError, OSError (address taken), store errors."""
+        try:
+            db = await self._open_database()
+            hub = Hub.create(
+                db, self._settings, now_ms=self._now_ms, random_bytes=self._random_bytes
+            )
+            await self._start_probes(hub)
+            await self._prepare_schema(db)
+            await self._listen(hub)
+            self._start_jobs(hub)
+        except BaseException:
+            await self.stop()
+            raise
+        self._serving = True
+        _logger.info(
+            "the hub is serving", extra={"port": self.port, "probes_port": self.probes_port}
+        )
+
+    async def stop(self) -> None:
+        """Stop what was started, the last first; requests get `drain_seconds` to end."""
+        self._serving = False
+        while self._undo:
+            undo = self._undo.pop()
+            try:
+                await undo()
+            except Exception:  # the other parts still have to be stopped
+                _logger.exception("a part did not stop well")
+
+    async def _open_database(self) -> Database:
+        db = await Database.open(
+            self._settings.resolved_database_url(), pool_size=self._settings.database_pool_size
+        )
+        self._undo.append(db.close)
+        return db
+
+    async def _start_probes(self, hub: Hub) -> None:
+        async def database_answers() -> bool:
+            await hub.db.ping()
+            return True
+
+        checks: dict[str, Check] = {
+            "serving": lambda: self._serving,
+            "database": database_answers,
+            "jobs": self.tasks.healthy,
+        }
+        probes = Probes("hub", version("radar-audit-hub"), hub.metrics.registry, checks)
+        host, port = split_address(f"{PREFIX}PROBES_LISTEN", self._settings.probes_listen)
+        self._undo.append(probes.stop)
+        self.probes_port = await probes.start(host, port)
+
+    async def _prepare_schema(self, db: Database) -> None:
+        if self._settings.migrate:
+            await migrate(db)
+        elif not await is_current(db):
+            raise SchemaNotCurrentError(
+                "the database's schema is not the one this version needs; "
+                "run `radar-audit-hub migrate`, or leave RADAR_AUDIT_HUB_MIGRATE on"
+            )
+
+    async def _listen(self, hub: Hub) -> None:
+        app = build_app(hub)
+        listener = Listener(app, self._settings.drain_seconds)
+        host, port = split_address(f"{PREFIX}LISTEN", self._settings.listen)
+        self._undo.append(hub.last_used.stop)
+        self._undo.append(app[ingest.INGEST].joiner.close)
+        self._undo.append(listener.stop)
+        self._undo.append(hub.signal.stop)  # first: long polls and tails end by it
+        self.port = await listener.start(host, port)
+
+    def _start_jobs(self, hub: Hub) -> None:
+        self._undo.append(self.tasks.stop)
+        if self._settings.purge_enabled:
+
+            async def purge() -> None:
+                await retention.run_forever(hub)
+
+            self.tasks.start("retention", purge, JOB_RESTARTS, JOB_PAUSE_SECONDS)

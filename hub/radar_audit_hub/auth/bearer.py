@@ -1,0 +1,116 @@
+"""From the Authorization header to who is calling: one look-up by the token's SHA-256.
+
+Owns `authenticate` (a person) and `authenticate_cluster`. Called by `access.py` and,
+for the re-check of a running tail, by the audit handlers. Nothing is cached: a token
+that is revoked is refused from the next request on. Never logs a token or its hash.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+from aiohttp import web
+
+from radar_audit_hub.context import HUB, Hub
+from radar_audit_hub.credentials import Kind, kind_of_token, token_hash
+from radar_audit_hub.errors import HubError, NotFoundError, UnauthorizedError
+from radar_audit_hub.store.tokens import (
+    find_cluster_token,
+    find_pat,
+    touch_cluster_token,
+    touch_due,
+    touch_pat,
+)
+
+from .principal import (
+    ORG_GONE,
+    ClusterPrincipal,
+    Principal,
+    Refused,
+    judge_cluster_token,
+    judge_pat,
+)
+
+NO_SUCH_ORG = "there is no such organization for this token"
+
+_SEND = "send the header Authorization: Bearer with a token that begins with {}_"
+_WRONG_KIND = {
+    "rhp": "this path takes a cluster token (rhc_), not a personal access token",
+    "rhc": "a cluster token reaches /api/ingest and /api/agent only; a personal one is needed",
+}
+
+
+def bearer_token(request: web.Request, kind: Kind) -> str:
+    """Return the request's token. Raises UnauthorizedError if there is none of this kind."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise _refusal(request, "missing", _SEND.format(kind))
+    found = kind_of_token(token.strip(" "))
+    if found is None:
+        raise _refused(request, Refused("malformed", _SEND.format(kind)))
+    if found != kind:
+        raise _refused(request, Refused("wrong_kind", _WRONG_KIND[found]))
+    return token.strip(" ")
+
+
+async def authenticate(request: web.Request) -> Principal:
+    """Return the person calling. Raises UnauthorizedError, or TooManyRequestsError after many."""
+    hub = request.app[HUB]
+    digest = token_hash(bearer_token(request, "rhp"))
+    now_ms = hub.now_ms()
+    async with hub.db.read() as connection:
+        found = await find_pat(connection, digest)
+    # The index has compared already; this holds even if a collation or a driver were lax.
+    if found is not None and not hmac.compare_digest(found.token_hash, digest):
+        found = None
+    verdict = judge_pat(found, now_ms)
+    if isinstance(verdict, Refused):
+        raise _refused(request, verdict)
+    if found is not None and touch_due(found.last_used_at_ms, now_ms):
+        _touch(hub, verdict, now_ms)
+    return verdict
+
+
+def _touch(hub: Hub, caller: Principal, now_ms: int) -> None:
+    async def write() -> None:
+        async with hub.db.write() as connection:
+            await touch_pat(connection, caller.org_id, caller.pat_id, now_ms)
+
+    hub.last_used.run(caller.pat_id, write)
+
+
+async def authenticate_cluster(request: web.Request) -> ClusterPrincipal:
+    """Return the cluster whose collector calls. Raises as `authenticate`."""
+    hub = request.app[HUB]
+    digest = token_hash(bearer_token(request, "rhc"))
+    now_ms = hub.now_ms()
+    async with hub.db.read() as connection:
+        found = await find_cluster_token(connection, digest)
+    if found is not None and not hmac.compare_digest(found.token_hash, digest):
+        found = None
+    verdict = judge_cluster_token(found)
+    if isinstance(verdict, Refused):
+        raise _refused(request, verdict)
+    if found is not None and touch_due(found.last_used_at_ms, now_ms):
+
+        async def write() -> None:
+            async with hub.db.write() as connection:
+                await touch_cluster_token(connection, digest, now_ms)
+
+        hub.last_used.run(verdict.cluster_id, write)
+    return verdict
+
+
+def _refused(request: web.Request, refused: Refused) -> HubError:
+    """Count a token that was sent and is no good. Raises TooManyRequestsError above the limit."""
+    if refused is ORG_GONE:  # contract: a deleted org answers 404
+        return NotFoundError(NO_SUCH_ORG)
+    hub = request.app[HUB]
+    error = _refusal(request, refused.reason, refused.message)
+    hub.auth_failures.count(request.remote or "", hub.now_ms())
+    return error
+
+
+def _refusal(request: web.Request, reason: str, message: str) -> UnauthorizedError:
+    request.app[HUB].metrics.auth_failures.labels(reason).inc()
+    return UnauthorizedError(message)

@@ -1,0 +1,107 @@
+"""Who a found token stands for, and whether it is still good: pure rules.
+
+Owns `Principal`, `ClusterPrincipal` and the verdicts on a token's row. Called by
+`bearer.py` with what the store found. Never reads a clock, a request or the store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from radar_audit_hub.store.tokens import FoundClusterToken, FoundPat
+
+OWNER, AUDITOR, MEMBER, VIEWER = "owner", "auditor", "member", "viewer"
+LOG_READERS = (OWNER, AUDITOR)  # contract: read, export, tail and verify the log
+READ_SCOPE = "audit:read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A person calling with a PAT; `scopes` None means everything that the role may do."""
+
+    user_id: str
+    email: str
+    role: str
+    org_id: str
+    org_name: str
+    plan: str
+    scopes: tuple[str, ...] | None
+    pat_id: str
+    pat_name: str
+    expires_at_ms: int | None
+
+    def has_scope(self, scope: str) -> bool:
+        """Tell whether the token may be used for `scope`."""
+        return self.scopes is None or scope in self.scopes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterPrincipal:
+    """A collector calling with its cluster's token; `plan` is its org's."""
+
+    org_id: str
+    plan: str
+    cluster_id: str
+    cluster_name: str
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a token is no good: `reason` is a metric's label, `message` for people."""
+
+    reason: str
+    message: str
+
+
+UNKNOWN = Refused("unknown", "the token is not known here")
+_REVOKED = Refused("revoked", "the token is revoked")
+_EXPIRED = Refused("expired", "the token has expired")
+_NO_MEMBER = Refused("no_member", "the token's user is no longer a member of its organization")
+ORG_GONE = Refused("org_deleted", "the token's organization is deleted")
+_CLUSTER_GONE = Refused("cluster_deleted", "the token's cluster is deleted")
+
+
+def judge_pat(found: FoundPat | None, now_ms: int) -> Principal | Refused:
+    """Return who calls with this PAT at `now_ms` (Unix ms), or why nobody does."""
+    if found is None:
+        return UNKNOWN
+    if found.revoked_at_ms is not None:
+        return _REVOKED
+    if found.expires_at_ms is not None and found.expires_at_ms <= now_ms:
+        return _EXPIRED
+    if found.org_deleted_at_ms is not None:
+        return ORG_GONE
+    if found.role is None:
+        return _NO_MEMBER
+    return Principal(
+        user_id=found.user_id,
+        email=found.email,
+        role=found.role,
+        org_id=found.org_id,
+        org_name=found.org_name,
+        plan=found.plan,
+        scopes=found.scopes,
+        pat_id=found.id,
+        pat_name=found.name,
+        expires_at_ms=found.expires_at_ms,
+    )
+
+
+def judge_cluster_token(found: FoundClusterToken | None) -> ClusterPrincipal | Refused:
+    """Return which cluster calls with this token, or why none does."""
+    if found is None:
+        return UNKNOWN
+    if found.revoked_at_ms is not None:
+        return _REVOKED
+    if found.org_deleted_at_ms is not None:
+        return ORG_GONE
+    if found.cluster_deleted_at_ms is not None:
+        return _CLUSTER_GONE
+    return ClusterPrincipal(
+        org_id=found.org_id,
+        plan=found.plan,
+        cluster_id=found.cluster_id,
+        cluster_name=found.cluster_name,
+        scopes=found.scopes,
+    )

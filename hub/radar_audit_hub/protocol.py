@@ -1,0 +1,119 @@
+"""The hub's own ends of HTTP: limits of a request's head, and errors before any route.
+
+Owns the connection class and `Listener`. `app.py` starts and stops it. What the HTTP
+parser refuses gets the same problem document as every other error, and its text goes
+to no log: a malformed head may hold a token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web_protocol import RequestHandler
+
+from .errors import MalformedRequestError
+from .http_errors import problem
+from .middleware import REQUEST_ID, REQUEST_ID_HEADER, request_id_of
+
+MAX_TARGET_BYTES = 32 * 1024  # a query of 2,000 characters, percent-encoded, and the rest
+MAX_HEADER_BYTES = 8 * 1024
+MAX_HEADERS = 100
+KEEPALIVE_SECONDS = 75.0
+_logger = logging.getLogger(__name__)
+
+
+class Connection(RequestHandler):
+    """One client's connection; overrides only how errors outside of the handlers are answered."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what the parser refused (400), or what got past the middleware (500)."""
+        if isinstance(exc, ConnectionError) or request.writer.output_size > 0:
+            raise ConnectionResetError("the answer was cut short") from None
+        request_id = request_id_of(None, os.urandom(8))
+        if status == HTTPStatus.BAD_REQUEST:
+            error: BaseException = MalformedRequestError(_sentence(exc))
+            _logger.info("malformed request", extra={"request_id": request_id})
+        else:
+            error = exc if exc is not None else RuntimeError("no cause given")
+            facts = {"request_id": request_id, "error": type(error).__name__}
+            _logger.error("request failed outside its handler", exc_info=exc, extra=facts)
+        response = _finish(problem(error).response(request_id), request_id)
+        response.force_close()
+        return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Put aiohttp's own refusals (an unknown Expect header) into the problem form."""
+        if isinstance(resp, web.HTTPException):
+            given = request.headers.get(REQUEST_ID_HEADER)
+            request_id = request_id_of(given, os.urandom(8))
+            request[REQUEST_ID] = request_id
+            resp = _finish(problem(resp).response(request_id), request_id)
+        return await super().finish_response(request, resp, start_time)
+
+
+def _finish(response: web.Response, request_id: str) -> web.Response:
+    response.headers[REQUEST_ID_HEADER] = request_id
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Server"] = "radar-audit"
+    return response
+
+
+def _sentence(error: BaseException | None) -> str:
+    if isinstance(error, LineTooLong):
+        return (
+            f"the request line has at most {MAX_TARGET_BYTES} bytes, a header {MAX_HEADER_BYTES}, "
+            f"and there are at most {MAX_HEADERS} headers"
+        )
+    return "the request is not well-formed HTTP/1.1"
+
+
+class Listener:
+    """Serves an application on one TCP address."""
+
+    def __init__(self, app: web.Application, drain_seconds: float) -> None:
+        """Listen nowhere yet; `drain_seconds` is how long `stop` lets running requests go on."""
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain_seconds)
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; return the port (port 0 takes a free one). OSError when it is taken."""
+        await self._runner.setup()
+        manager = self._runner.server
+        assert manager is not None
+        loop = asyncio.get_running_loop()
+
+        def connection() -> Connection:
+            return Connection(
+                manager,
+                loop=loop,
+                access_log=None,  # type: ignore[arg-type] # None turns it off, as in AppRunner
+                max_line_size=MAX_TARGET_BYTES,
+                max_field_size=MAX_HEADER_BYTES,
+                max_headers=MAX_HEADERS,
+                keepalive_timeout=KEEPALIVE_SECONDS,
+                auto_decompress=False,  # `bodies.py` inflates, after it knows who is calling
+                debug=False,
+            )
+
+        self._server = await loop.create_server(connection, host, port)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Take no new connection, let running requests end, then cut what is left."""
+        if self._server is not None:
+            self._server.close()
+        await self._runner.cleanup()
