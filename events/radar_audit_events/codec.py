@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 
 from .errors import CanonicalError
-from .ids import format_ms
 
 LEAF_VERSION = 1
 SALT_BYTES = 32
@@ -133,20 +132,22 @@ def leaf_bytes(
     target_type: str,
     target_id: str,
     actor_user_id: str | None,
-    created_at_ms: int,
+    created_at: str,
     public_metadata: bytes,
     commitment: bytes,
 ) -> bytes:
     """Return the canonical leaf input: the bytes that follow the 0x00 of RFC 9162.
 
-    `public_metadata` is the canonical JSON without personal keys. Absent values
-    are left out, never null. `seq` is not in it: the leaf's place binds it.
+    `created_at` is written as `ids.format_ms` writes it, which is also the public form: a
+    verifier passes on the text it was given. `public_metadata` is the canonical JSON without
+    personal keys. Absent values are left out, never null. `seq` is not in it: the leaf's place
+    binds it.
     """
     return _encoder.encode(
         _Leaf(
             action=action,
             actor_user_id=actor_user_id,
-            created_at=format_ms(created_at_ms),
+            created_at=created_at,
             id=id,
             metadata=msgspec.Raw(public_metadata),
             org_id=org_id,

@@ -20,6 +20,7 @@ from radar_audit_events.codec import (
     split_personal,
 )
 from radar_audit_events.errors import CanonicalError
+from radar_audit_events.ids import format_ms
 
 _TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 _KEY = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=8)
@@ -76,7 +77,7 @@ def test_leaf_is_the_canonical_object_of_the_design() -> None:
         target_type="pod",
         target_id='cl_1/n"s/p',
         actor_user_id=None,
-        created_at_ms=1_700_000_000_123,
+        created_at=format_ms(1_700_000_000_123),
         public_metadata=b'{"a":1}',
         commitment=commitment,
     )

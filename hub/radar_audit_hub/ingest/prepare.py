@@ -17,6 +17,7 @@ from radar_audit_events.codec import (
     split_personal,
 )
 from radar_audit_events.event import Event, validate_event
+from radar_audit_events.ids import format_ms
 
 
 class PreparedEvent(msgspec.Struct, frozen=True, gc=False):
@@ -58,7 +59,7 @@ def prepare(event: Event, salt: bytes, source_key: bytes | None = None) -> Prepa
         target_type=event.target_type,
         target_id=event.target_id,
         actor_user_id=event.actor_user_id,
-        created_at_ms=event.created_at_ms,
+        created_at=format_ms(event.created_at_ms),
         public_metadata=text if public is event.metadata else encode_plain(public),
         commitment=commitment,
     )
