@@ -45,8 +45,7 @@ class PurgeReport:
 class Purger:
     """One round's means: where, how fast, and whom to tell.
 
-    `keep_lease` is asked before each step and stops the round by False; `removed(org_id, rows)`
-    is told after each commit. Times are Unix milliseconds.
+    `removed(org_id, rows)` is told after each commit. Times are Unix milliseconds.
     """
 
     db: Database
@@ -54,16 +53,18 @@ class Purger:
     random_bytes: Callable[[int], bytes]
     batch_rows: int
     pause_seconds: float
-    keep_lease: Callable[[], Awaitable[bool]]
     removed: Callable[[str, int], None]
 
-    async def round(self) -> PurgeReport:
-        """Delete all that has expired in every org, also in deleted ones."""
+    async def round(self, may_go_on: Callable[[], Awaitable[bool]]) -> PurgeReport:
+        """Delete all that has expired in every org, also in deleted ones.
+
+        `may_go_on` is asked before each step; False ends the round.
+        """
         report = PurgeReport()
         async with self.db.read() as connection:
             orgs = await list_orgs(connection)
         for org in orgs:
-            rows, keep = await self._purge_org(org)
+            rows, keep = await self._purge_org(org, may_go_on)
             if rows:
                 report.rows[org.id] = rows
             if not keep:
@@ -71,9 +72,11 @@ class Purger:
                 break
         return report
 
-    async def _purge_org(self, org: Org) -> tuple[int, bool]:
+    async def _purge_org(
+        self, org: Org, may_go_on: Callable[[], Awaitable[bool]]
+    ) -> tuple[int, bool]:
         rows = 0
-        while await self.keep_lease():
+        while await may_go_on():
             now_ms = self.now_ms()
             limits = floors(org.plan, now_ms)
             deleted = await purge_step(
@@ -112,53 +115,67 @@ async def expired_now(db: Database, now_ms: int) -> PurgeReport:
     return report
 
 
-async def run_round(hub: Hub, holder: str) -> PurgeReport | None:
-    """Do one round if no other replica does; None if one does. `holder` names this replica."""
-    until_ms = 0
+class Lease:
+    """The lease on the rounds as `holder` (a random name) sees it; prolonged when half is over."""
 
-    async def keep_lease() -> bool:
-        nonlocal until_ms
-        now_ms = hub.now_ms()
-        if until_ms - now_ms > LEASE_MS // 2:
+    def __init__(self, db: Database, now_ms: Callable[[], int], holder: str) -> None:
+        """Hold nothing yet."""
+        self._db, self._now_ms, self._holder = db, now_ms, holder
+        self._until_ms = 0
+
+    async def keep(self) -> bool:
+        """Take or keep the lease; False while another holds it."""
+        now_ms = self._now_ms()
+        if self._until_ms - now_ms > LEASE_MS // 2:
             return True
-        async with hub.db.write() as connection:
+        until_ms = now_ms + LEASE_MS
+        async with self._db.write() as connection:
             taken = await take_lease(
-                connection, LEASE, holder, now_ms=now_ms, until_ms=now_ms + LEASE_MS
+                connection, LEASE, self._holder, now_ms=now_ms, until_ms=until_ms
             )
-        until_ms = now_ms + LEASE_MS if taken else 0
+        self._until_ms = until_ms if taken else 0
         return taken
+
+    async def release(self) -> None:
+        """Give the lease back; harmless if it is not held."""
+        self._until_ms = 0
+        async with self._db.write() as connection:
+            await release_lease(connection, LEASE, self._holder)
+
+
+async def run_round(purger: Purger, lease: Lease) -> PurgeReport | None:
+    """Do one round under the lease; None if another replica does one."""
+    if not await lease.keep():
+        return None
+    try:
+        return await purger.round(lease.keep)
+    finally:
+        await lease.release()
+
+
+async def run_forever(hub: Hub) -> None:
+    """Do a round every `purge_interval_seconds`; a failed one is logged, the next one tried."""
 
     def removed(org_id: str, rows: int) -> None:
         hub.metrics.prune_rows.inc(rows)
         hub.signal.notify(org_id)  # the receipt is a new event of the log
 
-    if not await keep_lease():
-        return None
-    try:
-        report = await Purger(
-            db=hub.db,
-            now_ms=hub.now_ms,
-            random_bytes=hub.random_bytes,
-            batch_rows=hub.settings.purge_batch_rows,
-            pause_seconds=hub.settings.purge_pause_seconds,
-            keep_lease=keep_lease,
-            removed=removed,
-        ).round()
-    finally:
-        async with hub.db.write() as connection:
-            await release_lease(connection, LEASE, holder)
-    hub.metrics.prune_last_success.set(hub.now_ms() / 1000)
-    return report
-
-
-async def run_forever(hub: Hub) -> None:
-    """Do a round every `purge_interval_seconds`; a failed one is logged, the next one tried."""
-    holder = hub.random_bytes(8).hex()
+    purger = Purger(
+        db=hub.db,
+        now_ms=hub.now_ms,
+        random_bytes=hub.random_bytes,
+        batch_rows=hub.settings.purge_batch_rows,
+        pause_seconds=hub.settings.purge_pause_seconds,
+        removed=removed,
+    )
+    lease = Lease(hub.db, hub.now_ms, hub.random_bytes(8).hex())
     while True:
         try:
-            report = await run_round(hub, holder)
-            if report is not None and report.total:
-                _logger.info("deleted expired events", extra={"rows": report.total})
+            report = await run_round(purger, lease)
+            if report is not None:
+                hub.metrics.prune_last_success.set(hub.now_ms() / 1000)
+                if report.total:
+                    _logger.info("deleted expired events", extra={"rows": report.total})
         except Exception:  # the database may be away for a while; deletion can wait
             _logger.exception("a round of deletion failed")
         await asyncio.sleep(hub.settings.purge_interval_seconds)

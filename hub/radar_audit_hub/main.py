@@ -1,0 +1,307 @@
+"""The program `radar-audit-hub`: its commands, options and exit codes.
+
+Owns the command line; what a command does is in `app.py` (serve), `bootstrap.py` (init, member)
+and `retention/job.py` (purge). Called by the console script. Never shows the database's URL.
+
+Exit codes: 0 done, 1 it could not be done, 2 wrong usage or settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import secrets
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from radar_audit_events.actions import ROLES
+from radar_audit_events.redact import redact_text
+from radar_audit_runtime.logs import configure
+from radar_audit_runtime.settings import SettingsError
+from radar_audit_runtime.tasks import harden_process, run_until_signal
+
+from . import console
+from .app import HubServer, SchemaNotCurrentError
+from .bootstrap import BootstrapError, Means, OrgOrder, add_member, create_org, existing_org
+from .openapi import document
+from .retention.job import Lease, Purger, expired_now, run_round
+from .retention.policy import PLAN_DAYS
+from .settings import PREFIX, HubSettings, load_settings
+from .store.control import list_members, list_orgs
+from .store.database import Database, DatabaseUrlError
+from .store.faults import is_unavailable
+from .store.migrate import head_revision, is_current, migrate
+
+T = TypeVar("T")
+COMPONENT = "hub"
+_CLOSE_SECONDS = 10.0  # beside the drain: the joined writes and the database's connections
+_EPILOG = """\
+Settings come from variables RADAR_AUDIT_HUB_* and, if given, from a TOML file (--config); the
+variables win. Without any, the log is kept in SQLite in the folder ./data.
+"""
+_output = click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="How to print the result.",
+)  # fmt: skip
+_pat_days = click.option(
+    "--pat-days", type=click.IntRange(1, 3650), help="Days that the token is valid [default: ever]."
+)
+_org_id = click.option("--org-id", help="The organization's id [default: the only one there is].")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
+@click.option("--config", type=click.Path(path_type=Path), help="A TOML file with settings.")
+@click.version_option(version("radar-audit-hub"), prog_name="radar-audit-hub")
+@click.pass_context
+def main(context: click.Context, config: Path | None) -> None:
+    """Radar Audit's server: keeps the audit log and answers for it."""
+    context.obj = config
+
+
+@main.command()
+@click.option("--no-migrate", is_flag=True, help="Leave the schema as it is; refuse an old one.")
+@click.pass_obj
+def serve(config: Path | None, /, *, no_migrate: bool) -> None:
+    """Run the server until SIGTERM."""
+    settings = _settings(config)
+    configure(COMPONENT, settings.log_level, sys.stderr, redact_text)
+    harden_process()
+    if no_migrate:
+        settings = replace(settings, migrate=False)
+    server = HubServer(settings, now_ms=_now_ms, random_bytes=secrets.token_bytes)
+    failed: list[Exception] = []
+
+    async def run() -> None:
+        try:
+            await server.start()
+        except Exception as error:  # told as a sentence below, where it is one of the known kinds
+            failed.append(error)
+            return
+        await asyncio.Event().wait()
+
+    code = run_until_signal(run, server.stop, settings.drain_seconds + _CLOSE_SECONDS)
+    for error in failed:
+        raise _told(error) from None
+    sys.exit(code)
+
+
+@main.command("migrate")
+@click.option("--check", is_flag=True, help="Change nothing; exit 1 if the schema is not current.")
+@click.option("--down-to", metavar="REVISION", help="Go back to an older schema (`base`: none).")
+@click.pass_obj
+def migrate_command(config: Path | None, /, *, check: bool, down_to: str | None) -> None:
+    """Bring the database's schema up to date."""
+    if check and down_to:
+        raise click.UsageError("--check and --down-to exclude each other")
+
+    async def work(db: Database) -> None:
+        if check:
+            if not await is_current(db):
+                raise console.CommandError(
+                    f"the schema is not at revision {head_revision()}",
+                    "run `radar-audit-hub migrate`",
+                )
+        elif down_to:
+            await migrate(db, down_to, down=True)
+        else:
+            await migrate(db)
+
+    _run(config, work, current=False)
+    click.echo(f"The schema is at revision {down_to or head_revision()}.")
+
+
+@main.command()
+@click.option("--org-id", help="Id to give to the organization (org_…) [default: a new one].")
+@click.option("--org-name", default="My organization", show_default=True, help="Its name.")
+@click.option(
+    "--plan", type=click.Choice(list(PLAN_DAYS)), default="enterprise", show_default=True,
+    help="How long it keeps events: " + ", ".join(f"{k} {v} days" for k, v in PLAN_DAYS.items()),
+)  # fmt: skip
+@click.option("--email", default="owner@localhost", show_default=True, help="The owner's e-mail.")
+@click.option("--pat-name", default="init", show_default=True, help="Name of the owner's token.")
+@_pat_days
+@click.option("--cluster-id", help="Id to give to the cluster (cl_…) [default: a new one].")
+@click.option("--cluster-name", default="default", show_default=True, help="The cluster's name.")
+@click.option("--environment", default="production", show_default=True, help="Its environment.")
+@click.option("--if-missing", is_flag=True, help="If the organization exists, leave it and exit 0.")
+@_output
+@click.pass_obj
+def init(config: Path | None, /, *, if_missing: bool, output: str, **order: Any) -> None:
+    """Create an organization with its owner, access token, cluster and cluster token.
+
+    The tokens are printed once. Without --org-id this is for the first organization only.
+    """
+    wanted = OrgOrder(owner_email=order.pop("email"), **order)
+
+    async def work(db: Database) -> None:
+        await migrate(db)
+        existing = await existing_org(db, wanted.org_id)
+        if existing is not None and if_missing:
+            console.show_existing_org(existing, output)
+            return
+        if existing is not None:
+            raise console.CommandError(
+                f"the organization {existing.id} exists already; nothing was changed",
+                "give --org-id org_… for another one, or --if-missing where this is no error; "
+                "people join by `radar-audit-hub member add`",
+            )
+        console.show_new_org(await create_org(db, wanted, _means()), output)
+
+    _run(config, work, current=False)
+
+
+@main.group()
+def member() -> None:
+    """Add and list the people of an organization."""
+
+
+@member.command("add")
+@click.option("--email", required=True, help="The person's e-mail.")
+@click.option("--role", type=click.Choice(ROLES), required=True, help="What they may do.")
+@_org_id
+@click.option("--pat", "pat_name", metavar="NAME", help="Also make an access token of this name.")
+@_pat_days
+@_output
+@click.pass_obj
+def member_add(config: Path | None, /, *, org_id: str | None, output: str, **facts: Any) -> None:
+    """Make a person a member; with --pat the token is printed once."""
+
+    async def work(db: Database) -> None:
+        chosen = org_id or await _only_org(db)
+        new = await add_member(db, org_id=chosen, means=_means(), **facts)
+        console.show_new_member(new, output)
+
+    _run(config, work)
+
+
+@member.command("list")
+@_org_id
+@_output
+@click.pass_obj
+def member_list(config: Path | None, /, *, org_id: str | None, output: str) -> None:
+    """List the members with their roles."""
+
+    async def work(db: Database) -> None:
+        chosen = org_id or await _only_org(db)
+        if await existing_org(db, chosen) is None:
+            raise console.CommandError(f"there is no organization {chosen}")
+        async with db.read() as connection:
+            console.show_members(await list_members(connection, chosen), output)
+
+    _run(config, work)
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Only count what would be deleted.")
+@_output
+@click.pass_obj
+def purge(config: Path | None, /, *, dry_run: bool, output: str) -> None:
+    """Delete expired events now, as the running server does every few minutes."""
+    settings = _settings(config)
+
+    async def work(db: Database) -> None:
+        if dry_run:
+            console.show_purge(await expired_now(db, _now_ms()), output, dry_run=True)
+            return
+        purger = Purger(
+            db=db,
+            now_ms=_now_ms,
+            random_bytes=secrets.token_bytes,
+            batch_rows=settings.purge_batch_rows,
+            pause_seconds=settings.purge_pause_seconds,
+            removed=lambda _org_id, _rows: None,
+        )
+        report = await run_round(purger, Lease(db, _now_ms, secrets.token_hex(8)))
+        if report is None:
+            raise console.CommandError(
+                "a running server is deleting expired events right now", "try again in two minutes"
+            )
+        console.show_purge(report, output, dry_run=False)
+
+    _run(config, work)
+
+
+@main.command()
+def openapi() -> None:
+    """Print the OpenAPI 3.1 document of the API."""
+    click.echo(document().decode(), nl=False)
+
+
+def _run(
+    config: Path | None, work: Callable[[Database], Awaitable[None]], *, current: bool = True
+) -> None:
+    """Open the database, do the work, close it; `current` demands an up-to-date schema."""
+    settings = _settings(config)
+    configure(COMPONENT, "warning", sys.stderr, redact_text)
+
+    async def with_database() -> None:
+        db = await Database.open(settings.resolved_database_url(), pool_size=2)
+        try:
+            if current and not await is_current(db):
+                raise console.CommandError(
+                    "the database's schema is not the one this version needs",
+                    "run `radar-audit-hub migrate`, or `radar-audit-hub init` for a new database",
+                )
+            await work(db)
+        finally:
+            await db.close()
+
+    try:
+        asyncio.run(with_database())
+    except click.ClickException:
+        raise
+    except Exception as error:
+        raise _told(error) from None
+
+
+def _told(error: Exception) -> Exception:
+    """Return the error in words, or itself where it is not of a kind that words would explain."""
+    if isinstance(error, BootstrapError):
+        return console.CommandError(str(error), error.hint)
+    if isinstance(error, SchemaNotCurrentError):
+        return console.CommandError(str(error))
+    if isinstance(error, DatabaseUrlError):
+        return console.SettingsRefusedError(f"{PREFIX}DATABASE_URL: {error}")
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return console.CommandError(
+            "the address is taken by another program",
+            f"set {PREFIX}LISTEN and {PREFIX}PROBES_LISTEN to free ones",
+        )
+    if is_unavailable(error):
+        return console.CommandError(
+            f"the database cannot be used ({type(error).__name__})",
+            f"check {PREFIX}DATABASE_URL or {PREFIX}DATA_DIR",
+        )
+    return error
+
+
+async def _only_org(db: Database) -> str:
+    async with db.read() as connection:
+        orgs = [org for org in await list_orgs(connection) if org.deleted_at_ms is None]
+    if len(orgs) != 1:
+        found = "no organization yet" if not orgs else f"{len(orgs)} organizations"
+        hint = "`radar-audit-hub init` creates one" if not orgs else "give --org-id"
+        raise console.CommandError(f"this hub has {found}", hint)
+    return orgs[0].id
+
+
+def _settings(config: Path | None) -> HubSettings:
+    try:
+        return load_settings(os.environ, config)
+    except SettingsError as error:
+        raise console.SettingsRefusedError("; ".join(error.problems)) from None
+
+
+def _means() -> Means:
+    return Means(now_ms=_now_ms(), random_bytes=secrets.token_bytes)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
