@@ -185,9 +185,14 @@ def test_tampered_inclusion_proof_is_refused(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(proof) - 1))
     flipped = list(proof)
     flipped[place] = _flip(proof[place], data.draw(st.integers(0, 255)))
-    forgeries = [flipped, proof[:place], proof[:place] + proof[place + 1 :], [*proof, proof[place]]]
-    for forged in forgeries:
-        with pytest.raises(ProofError):
+    extended, short = [*proof, proof[place]], proof[:place] + proof[place + 1 :]
+    for forged, reason in (
+        (flipped, "is not in the tree"),
+        (proof[:place], "too few"),
+        (short, "too few"),
+        (extended, "too many"),
+    ):
+        with pytest.raises(ProofError, match=reason):
             chain.verify_inclusion(LEAVES[index], index, size, forged, ROOTS[size])
     wrong_size = data.draw(st.integers(0, MAX_LEAVES).filter(lambda other: other != size))
     with pytest.raises(ProofError):
@@ -202,9 +207,14 @@ def test_tampered_consistency_proof_is_refused(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(proof) - 1))
     flipped = list(proof)
     flipped[place] = _flip(proof[place], data.draw(st.integers(0, 255)))
-    forgeries = [flipped, proof[:place], proof[:place] + proof[place + 1 :], [*proof, proof[place]]]
-    for forged in forgeries:
-        with pytest.raises(ProofError):
+    extended, short = [*proof, proof[place]], proof[:place] + proof[place + 1 :]
+    for forged, reason in (
+        (flipped, "does not lead to the"),
+        (proof[:place], "too few"),
+        (short, "too few"),
+        (extended, "too many"),
+    ):
+        with pytest.raises(ProofError, match=reason):
             chain.verify_consistency(old, ROOTS[old], new, ROOTS[new], forged)
     for roots in ((_flip(ROOTS[old], 0), ROOTS[new]), (ROOTS[old], _flip(ROOTS[new], 255))):
         with pytest.raises(ProofError, match="does not lead to the"):

@@ -100,6 +100,11 @@ quiet = noise.filter(lambda text: "command" not in text.lower())
 
 
 @given(noise, words, noise)
+@example("/exec?", f"Bearer {SECRET}", "")
+@example("command=", f"-----BEGIN PRIVATE KEY-----\n{SECRET}", "")
+@example("COMMAND=\\", f"Basic {SECRET}", "")
+@example("://", f"https://{SECRET}@example.com/", "")
+@example("Bearer Bearer", f"Bearer {SECRET}", "")
 def test_no_secret_word_survives_in_any_surroundings(before: str, word: str, after: str) -> None:
     assert SECRET not in redact_text(before + word + after)
 
@@ -111,6 +116,10 @@ def test_no_command_of_many_words_survives(before: str, phrase: str, after: str)
 
 @given(st.lists(st.one_of(noise, words, phrases()), max_size=5).map("".join))
 @example("?sk_live_x=1%%token=abc")
+@example('command":eyJabcdefghijklmno')
+@example("'command': ('a')0")
+@example("?command%3D?command=")
+@example("/exec?rhp_0=")
 @example('://whsec_a/b@c "command="rhp_x y')
 @example(f"command={MASK}{SECRET}")
 def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
