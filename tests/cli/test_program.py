@@ -105,7 +105,8 @@ def test_a_table_in_a_terminal_is_coloured_and_fits(hub: ContractHub) -> None:
     assert len(lines) == 3
     assert all(_cells(line) <= 100 for line in lines)
     assert "…" in lines[2]
-    assert r"x\x1b[2J\u202e" in plain
+    _, broad = _in_a_terminal("query", columns=160, NO_COLOR="1", TERM="dumb")
+    assert r"x\x1b[2J\u202e" in broad
 
 
 def _cells(line: str) -> int:

@@ -40,22 +40,21 @@ def test_json_says_the_same_and_shows_nothing_unprintable(value: Any, indent: in
     text.encode()
 
 
-@given(
-    st.lists(st.tuples(st.integers(1, 200), st.integers(1, 20)), min_size=1, max_size=8),
-    st.integers(1, 300),
-)
+_COLUMN = st.tuples(st.integers(1, 200), st.integers(1, 20), st.integers(1, 3))
+
+
+@given(st.lists(_COLUMN, min_size=1, max_size=8), st.integers(1, 300))
 def test_columns_fit_if_they_can_and_never_grow(
-    columns: list[tuple[int, int]], available: int
+    columns: list[tuple[int, int, int]], available: int
 ) -> None:
-    natural = [column[0] for column in columns]
-    least = [column[1] for column in columns]
-    widths = fit(natural, least, available)
-    floor = [min(pair) for pair in columns]
-    assert all(
-        low <= width <= most for low, width, most in zip(floor, widths, natural, strict=True)
-    )
+    natural, least, weights = ([column[i] for column in columns] for i in range(3))
+    widths = fit(natural, least, weights, available)
     gaps = GAP_CELLS * (len(columns) - 1)
-    assert sum(widths) + gaps <= max(available, sum(floor) + gaps)
+    assert all(1 <= width <= most for width, most in zip(widths, natural, strict=True))
+    assert sum(widths) + gaps <= max(available, len(columns) + gaps)
+    floor = [min(pair) for pair in zip(natural, least, strict=True)]
+    if sum(floor) + gaps <= available:
+        assert all(width >= low for width, low in zip(widths, floor, strict=True))
 
 
 def test_dates_are_whole_utc_days_and_instants_are_exact() -> None:

@@ -25,7 +25,7 @@ from radar_audit_cli.output.writers import output_option, write_all
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VIEW = View(
     (
-        Column("", lambda row: "*" if row["current"] else " ", 1),
+        Column("", lambda row: "*" if row["current"] else " ", least_cells=1),
         key_column("name"),
         key_column("url", least_cells=16),
         key_column("org"),

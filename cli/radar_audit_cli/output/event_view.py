@@ -60,14 +60,14 @@ def event_view(
         return Column(
             f"TIME ({zone})",
             lambda event: _time(event.get("created_at"), utc=utc, fine=fine),
-            19,
-            lambda _: "dim",
+            least_cells=19,
+            style=lambda _: "dim",
         )
 
-    action = Column("ACTION", lambda event: event.get("action"), 12, _action_style)
-    actor = Column("ACTOR", actor_text, 12)
-    target = Column("TARGET", target_text, 16)
-    details = Column("DETAILS", details_text, 12, lambda _: "dim")
+    action = Column("ACTION", _action, least_cells=16, weight=3, style=_action_style)
+    actor = Column("ACTOR", actor_text, least_cells=12, weight=2)
+    target = Column("TARGET", target_text, least_cells=14, weight=3)
+    details = Column("DETAILS", details_text, style=lambda _: "dim")
     return View(
         columns=(time_column(fine=False), actor, action, target, details),
         wide=(
@@ -110,6 +110,10 @@ def _csv_column(key: str) -> Column:
 
 def _time(value: Any, *, utc: bool, fine: bool) -> str:
     return shown_time(value, utc=utc, fine=fine) if isinstance(value, str) else cell_text(value)
+
+
+def _action(event: Item) -> Any:
+    return event.get("action")
 
 
 def _action_style(event: Item) -> str:

@@ -42,7 +42,8 @@ class TerminalTable:
         widths = self._natural
         if not self._wide:
             least = [column.least_cells for column in self._columns]
-            widths = fit(self._natural, least, self._console.width)
+            weights = [column.weight for column in self._columns]
+            widths = fit(self._natural, least, weights, self._console.width)
         if not self._has_titles:
             titles = [column.title for column in self._columns]
             self._line(titles, ["bold"] * len(titles), widths)

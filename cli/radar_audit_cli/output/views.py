@@ -19,12 +19,14 @@ class Column:
     """One column: its title, the JSON value of an item, and how narrow it may become.
 
     `least_cells` is the smallest width in terminal cells that still says
-    something; `style` is a rich style that may depend on the item.
+    something; a column of `weight` 2 keeps twice the width of one of weight 1
+    where room is short. `style` is a rich style that may depend on the item.
     """
 
     title: str
     value: Callable[[Item], Any]
     least_cells: int = 8
+    weight: int = 1
     style: Callable[[Item], str] = lambda _: ""
 
 
@@ -67,4 +69,4 @@ class Writer(Protocol):
 
 def key_column(key: str, title: str | None = None, least_cells: int = 8) -> Column:
     """Return a column that shows the item's value at `key`."""
-    return Column(title or key.upper(), lambda item: item.get(key), least_cells)
+    return Column(title or key.upper(), lambda item: item.get(key), least_cells=least_cells)
