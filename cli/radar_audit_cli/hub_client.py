@@ -94,9 +94,13 @@ class HubClient:
         return seq
 
     def event(self, event_id: str) -> Event:
-        """Return one event. Raises RefusedError with status 404 if it is not to be seen."""
+        """Return one event, with its `recorded_at`.
+
+        Raises RefusedError with status 404 if it is not to be seen.
+        """
         try:
-            return self._object(f"{self._audit()}/{quote(event_id, safe='')}")
+            path = f"{self._audit()}/{quote(event_id, safe='')}"
+            return self._object(path, [("include", "recorded_at")])
         except RefusedError as exc:
             if exc.code == "not_found":
                 exc.hint = "it may have expired, or belong to another organization"

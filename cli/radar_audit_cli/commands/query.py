@@ -42,7 +42,7 @@ def query(
     QUERY is words of the query language, which all have to hold, such as
     `action:pod.* -actor:bot@acme.com namespace:pay* created:>=2026-11-01`.
     """
-    view = event_view(utc=utc, fields=fields)
+    view = event_view(utc=utc, fields=fields, recorded="recorded_at" in chosen.include)
     params = chosen.params()
     client = connection.client()
     writer = None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from radar_audit_cli.connection import Connection, connection_options
+from radar_audit_cli.errors import ArgumentError
 from radar_audit_cli.filters import Filter, FilterCommand, filter_options
 from radar_audit_cli.following import follow, head
 from radar_audit_cli.output.event_view import event_view
@@ -56,7 +57,10 @@ def tail(
     New events come in the order in which the hub stored them, each once, also
     across lost connections. Ctrl-C ends it (exit code 2).
     """
-    view = event_view(utc=utc, fields=fields, endless=follows)
+    if follows and chosen.include:
+        raise ArgumentError("--include has no effect on followed events: leave it or -f out")
+    recorded = "recorded_at" in chosen.include
+    view = event_view(utc=utc, fields=fields, recorded=recorded, endless=follows)
     params = chosen.params()
     client = connection.client()
     # The head first: what is stored between the two requests is in one of the two, or in both.

@@ -48,18 +48,26 @@ _TIME_KEYS = frozenset({"created_at", "recorded_at"})
 
 
 def event_view(
-    *, utc: bool, fields: str | None = None, single: bool = False, endless: bool = False
+    *,
+    utc: bool,
+    fields: str | None = None,
+    recorded: bool = False,
+    single: bool = False,
+    endless: bool = False,
 ) -> View:
-    """Return the view of events; `fields` is the text of `--fields`. Raises ArgumentError."""
+    """Return the view of events; `fields` is the text of `--fields`.
+
+    `recorded` adds when the hub stored an event to the wide table. Raises ArgumentError.
+    """
     if fields is not None:
         names = read_fields(fields, EVENT_FIELDS, ("metadata",))
         return _view_of(names, single=single, endless=endless)
     zone = zone_name(utc=utc)
 
-    def time_column(*, fine: bool) -> Column:
+    def time_column(title: str, key: str, *, fine: bool) -> Column:
         return Column(
-            f"TIME ({zone})",
-            lambda event: _time(event.get("created_at"), utc=utc, fine=fine),
+            f"{title} ({zone})",
+            lambda event: _time(event.get(key), utc=utc, fine=fine),
             least_cells=19,
             style=lambda _: "dim",
         )
@@ -69,9 +77,10 @@ def event_view(
     target = Column("TARGET", target_text, least_cells=14, weight=3)
     details = Column("DETAILS", details_text, style=lambda _: "dim")
     return View(
-        columns=(time_column(fine=False), actor, action, target, details),
+        columns=(time_column("TIME", "created_at", fine=False), actor, action, target, details),
         wide=(
-            time_column(fine=True),
+            time_column("TIME", "created_at", fine=True),
+            *([time_column("RECORDED", "recorded_at", fine=True)] if recorded else []),
             actor,
             action,
             target,
