@@ -122,9 +122,7 @@ def _is_actor(value: Value, event: Event) -> bool:
                 event.actor_email is not None and event.actor_email.startswith(value.text.lower()),
             )
         )
-    if value.text.startswith(USER_ID_PREFIX):
-        return event.actor_user_id == value.text
-    return event.actor_email == value.text.lower()
+    return value.text == event.actor_user_id or value.text.lower() == event.actor_email
 
 
 def _fits(value: Value, text: str) -> bool:

@@ -36,6 +36,11 @@ QUERIES = (
     "actor:ALICE@acme.com action:pod.exec_started",
     "actor:user_bob",
     "actor:alice@acme.com,user_bob",
+    "actor:user_eve@acme.com",
+    "actor:carol",
+    "actor:same@acme.com",
+    "actor:carol action:pod.*,auth.*",
+    "-actor:carol",
     "actor:al*",
     "-actor:*",
     "actor:*",
@@ -90,6 +95,9 @@ def _events(count: int) -> list[Event]:
                 ("user_alice", "alice@acme.com"),
                 ("user_bob", None),
                 (None, "bob@acme.com"),
+                ("user_eve", "user_eve@acme.com"),
+                ("carol", None),
+                ("same@acme.com", "same@acme.com"),
                 (None, None),
             ]
         )

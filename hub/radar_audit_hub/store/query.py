@@ -9,7 +9,7 @@ path or an exact COUNT.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -140,17 +140,15 @@ async def page(
 def _below(found: Plan, before: str | None) -> Plan:
     if before is None or before >= found.high:
         return found
-    return Plan(found.low, before, found.actions, found.actor, found.residual)
+    return replace(found, high=before)
 
 
 def _above(found: Plan, edge: str) -> Plan:
-    return Plan(max(found.low, edge), found.high, found.actions, found.actor, found.residual)
+    return replace(found, low=max(found.low, edge))
 
 
 def _many_actions(found: Plan) -> bool:
-    return (
-        found.actions is not None and len(found.actions) > MAX_MERGED_LISTS and found.actor is None
-    )
+    return found.actions is not None and len(found.actions) > MAX_MERGED_LISTS and not found.actor
 
 
 async def _scan_edge(
@@ -177,9 +175,10 @@ def _page_sql(
     columns = _columns(recorded=recorded)
     org = f"org_id = {args.add(org_id)}"
     limit = args.add(count)
-    shared = [org, *bounds_sql(found, args), *residual_sql(found, args)]
+    anyone = replace(found, actor=())
+    shared = [org, *bounds_sql(anyone, args), *residual_sql(found, args)]
     lists = []
-    merged = found.actions is not None and not _many_actions(found) and found.actor is None
+    merged = found.actions is not None and not _many_actions(found) and not found.actor
     if merged and found.actions is not None and args.dialect == "postgresql":
         lists.append(_lateral(found.actions, shared, floors, columns, limit, args))
     elif merged and found.actions is not None:
@@ -190,7 +189,8 @@ def _page_sql(
     else:
         narrow = [] if found.actions is None else [actions_sql(found.actions, args)]
         lists.extend(
-            _list(columns, [*shared, *narrow, *conditions], limit)
+            _list(columns, [*shared, *narrow, *actor, *conditions], limit)
+            for actor in _actor_lists(found, args)
             for conditions in _floor_lists(floors, found.actions, args)
         )
     if len(lists) == 1:
@@ -222,6 +222,17 @@ def _lateral(
         f"AS wanted(name, floor) CROSS JOIN LATERAL ({inner}) AS part "
         f"ORDER BY part.id DESC LIMIT {limit}"
     )
+
+
+def _actor_lists(found: Plan, args: Arguments) -> list[list[str]]:
+    """Return the actor conditions of each list: one list for each index, without doubles."""
+    lists: list[list[str]] = []
+    others: list[str] = []
+    for column, text in found.actor:
+        mark = args.add(text)
+        lists.append([f"{column} = {mark}", *others])
+        others = [f"COALESCE({column} <> {mark}, TRUE)"]
+    return lists or [[]]
 
 
 def _floor_lists(

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from radar_audit_events.actions import ACTIONS
 from radar_audit_events.ids import floor_id
-from radar_audit_events.matching import expand_action, fold
+from radar_audit_events.matching import METADATA_KEYS, USER_ID_PREFIX, expand_action, fold
 from radar_audit_events.query import Created, Query, Term, Value
 
 from radar_audit_hub.retention.policy import Floors
@@ -26,14 +26,6 @@ from .database import Dialect
 
 MAX_MERGED_LISTS = 12  # up to this many actions are read as sorted lists and merged
 _TOP_ID = "ae_~"  # above every id: `~` sorts after the ULID alphabet
-_METADATA_KEYS = {
-    "namespace": "namespace",
-    "pod": "pod",
-    "container": "container",
-    "session": "session_id",
-    "via_pat": "via_pat",
-    "role": "role",
-}
 
 
 @dataclass(slots=True)
@@ -54,7 +46,8 @@ class Plan:
     """What of a query an index can answer, and what has to be looked at row by row.
 
     `low` and `high` bound the id, half-open. `actions` is None for all.
-    `emails` or `users` is the single actor looked up by index, if there is one.
+    `actor` is the one actor looked up by index, as the (column, value) pairs it
+    may be found under: an id, an e-mail, or text that can be either. Empty: any.
     `residual` are the terms that need a look at each row: such a query is
     answered under a row budget.
     """
@@ -62,7 +55,7 @@ class Plan:
     low: str
     high: str
     actions: frozenset[str] | None
-    actor: tuple[str, str] | None
+    actor: tuple[tuple[str, str], ...]
     residual: tuple[Term | Created, ...]
 
     @property
@@ -75,7 +68,7 @@ def plan(query: Query) -> Plan:
     """Split a query into index bounds and residual terms."""
     low, high = "", _TOP_ID
     allowed: frozenset[str] | None = None
-    actor: tuple[str, str] | None = None
+    actor: tuple[tuple[str, str], ...] = ()
     residual: list[Term | Created] = []
     for term in query.terms:
         if isinstance(term, Created):
@@ -87,8 +80,8 @@ def plan(query: Query) -> Plan:
         elif term.key in ("action", "type"):
             names = _actions_of(term)
             allowed = names if allowed is None else allowed & names
-        elif actor is None and (column := _single_actor(term)) is not None:
-            actor = column
+        elif not actor and _is_single_actor(term):
+            actor = _actor_columns(term.values[0].text)
         else:
             residual.append(term)
     return Plan(low, high, allowed, actor, tuple(residual))
@@ -109,11 +102,17 @@ def _actions_of(term: Term) -> frozenset[str]:
     return frozenset(ACTIONS) - names if term.negated else frozenset(names)
 
 
-def _single_actor(term: Term) -> tuple[str, str] | None:
-    if term.key != "actor" or term.negated or len(term.values) != 1 or term.values[0].prefix:
-        return None
-    text = term.values[0].text
-    return ("actor_user_id", text) if text.startswith("user_") else ("actor_email", text.lower())
+def _is_single_actor(term: Term) -> bool:
+    exact = len(term.values) == 1 and not term.values[0].prefix
+    return term.key == "actor" and not term.negated and exact
+
+
+def _actor_columns(text: str) -> tuple[tuple[str, str], ...]:
+    """Return where an actor may be found; only an `@` tells that an id-like text is an e-mail."""
+    user = ("actor_user_id", text)
+    if text.startswith(USER_ID_PREFIX) and "@" not in text:
+        return (user,)
+    return (("actor_email", text.lower()), user)
 
 
 def bounds_sql(found: Plan, args: Arguments) -> list[str]:
@@ -123,8 +122,9 @@ def bounds_sql(found: Plan, args: Arguments) -> list[str]:
         conditions.append(f"id >= {args.add(found.low)}")
     if found.high != _TOP_ID:
         conditions.append(f"id < {args.add(found.high)}")
-    if found.actor is not None:
-        conditions.append(f"{found.actor[0]} = {args.add(found.actor[1])}")
+    if found.actor:
+        equal = " OR ".join(f"{column} = {args.add(text)}" for column, text in found.actor)
+        conditions.append(f"({equal})")
     return conditions
 
 
@@ -187,11 +187,7 @@ def _text_sql(expression: str, value: Value, args: Arguments) -> str:
 def _actor_sql(value: Value, args: Arguments, _key: str | None) -> str:
     if value.is_presence:
         return "actor_user_id IS NOT NULL OR actor_email IS NOT NULL"
-    if not value.prefix and value.text.startswith("user_"):
-        return _text_sql("actor_user_id", value, args)
     email = _text_sql("actor_email", Value(value.text.lower(), value.prefix), args)
-    if not value.prefix:
-        return email
     return f"COALESCE({_text_sql('actor_user_id', value, args)}, FALSE) OR {email}"
 
 
@@ -222,7 +218,7 @@ def _member_sql(name: str, value: Value, args: Arguments) -> str:
 
 
 def _metadata_sql(value: Value, args: Arguments, key: str | None) -> str:
-    return _member_sql(_METADATA_KEYS[str(key)], value, args)
+    return _member_sql(METADATA_KEYS[str(key)], value, args)
 
 
 def _cluster_sql(value: Value, args: Arguments, _key: str | None) -> str:
@@ -266,5 +262,5 @@ _KEYS: dict[str | None, Callable[[Value, Arguments, str | None], str]] = {
     "target": _column_sql("target_id"),
     "id": _column_sql("id"),
     "cluster": _cluster_sql,
-    **dict.fromkeys(_METADATA_KEYS, _metadata_sql),
+    **dict.fromkeys(METADATA_KEYS, _metadata_sql),
 }

@@ -200,6 +200,10 @@ def _log_tables() -> None:
     op.create_index(
         "ix_audit_event_org_id_actor_user_id_id", "audit_event", ["org_id", "actor_user_id", "id"]
     )
+    _tile_tables()
+
+
+def _tile_tables() -> None:
     op.create_table(
         "audit_tile",
         _text("org_id"),
