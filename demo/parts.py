@@ -32,11 +32,9 @@ class PartsError(Exception):
 
 @dataclass(frozen=True)
 class Org:
-    """What `radar-audit-hub init` made: ids, and the two tokens (kept out of the repr)."""
+    """What `radar-audit-hub init` made: the org and its two tokens (kept out of the repr)."""
 
     org_id: str
-    user_id: str
-    cluster_id: str
     pat: str = field(repr=False)
     cluster_token: str = field(repr=False)
 
@@ -198,7 +196,7 @@ def create_org(place: Place) -> Org:
     """Return the org of the data folder; the first start makes it. PartsError when it cannot."""
     if not place.org_note.exists():
         command = [_program("radar-audit-hub"), "init", "--org-id", "org_x", "--org-name", "Demo"]
-        command += ["--owner-email", "you@example.com", "--cluster-name", "demo", "-o", "json"]
+        command += ["--email", "you@example.com", "--cluster-name", "demo", "-o", "json"]
         done = subprocess.run(
             command, env=_hub_environ(place), capture_output=True, text=True, check=False
         )
@@ -213,7 +211,7 @@ def create_org(place: Place) -> Org:
         partial.replace(place.org_note)
     try:
         made = json.loads(place.org_note.read_text(encoding="utf-8"))
-        return Org(**{name: made[name] for name in Org.__dataclass_fields__})
+        return Org(made["org"]["id"], made["pat"]["token"], made["cluster"]["token"])
     except (ValueError, KeyError) as error:
         raise PartsError(
             f"{place.org_note} does not hold what `radar-audit-hub init` answers ({error!r})"

@@ -27,7 +27,8 @@ RECORDED = Path(__file__).with_name("audit-log.jsonl")
 # The first request of the recording that becomes a row; the replay begins with it.
 FIRST_ROW = "9ab2aa80-03ee-4a19-adef-e01fdd0f4183"
 _LEAD = timedelta(seconds=1)
-_POLL_SECONDS = 0.1
+_TICK_SECONDS = 0.1
+_ASK_SECONDS = 0.3
 _FIRST_ROW_SECONDS = 60.0
 
 
@@ -80,7 +81,7 @@ def _run(parts: Parts, place: Place, audit_log: Path | None) -> None:
         shown = audit_log is not None
         if shown:
             _show(parts, hub)
-        step = next(pending, None)
+        step, ask_at = next(pending, None), time.monotonic()
         while True:
             parts.check()
             while step is not None and step.at <= datetime.now(UTC):
@@ -89,10 +90,12 @@ def _run(parts: Parts, place: Place, audit_log: Path | None) -> None:
                 step = next(pending, None)
                 if step is None:
                     print("The recorded log is over; hub and collector go on.", flush=True)
-            if not shown and (hub.has_row_since(begin) or _is_late(begin)):
-                shown = True
-                _show(parts, hub)
-            time.sleep(_POLL_SECONDS)
+            if not shown and time.monotonic() >= ask_at:
+                ask_at = time.monotonic() + _ASK_SECONDS
+                shown = hub.has_row_since(begin) or _is_late(begin)
+                if shown:
+                    _show(parts, hub)
+            time.sleep(_TICK_SECONDS)
 
 
 def _is_late(begin: datetime) -> bool:
