@@ -54,7 +54,7 @@ class Joiner(Generic[E, R]):
         """
         if not events:
             return []
-        waiting = _Waiting[E, R](events, asyncio.get_running_loop().create_future())
+        waiting: _Waiting[E, R] = _Waiting(events, asyncio.get_running_loop().create_future())
         queue = self._queues.get(org_id)
         if queue is None:
             queue = self._queues[org_id] = deque()
