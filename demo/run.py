@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 RECORDED = Path(__file__).with_name("audit-log.jsonl")
 # The first request of the recording that becomes a row; the replay begins with it.
 FIRST_ROW = "9ab2aa80-03ee-4a19-adef-e01fdd0f4183"
-_LEAD = timedelta(seconds=1)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TICK_SECONDS = 0.1
 _ASK_SECONDS = 0.3
 _FIRST_ROW_SECONDS = 60.0
@@ -44,7 +44,7 @@ def main() -> int:
     )
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="folder of what is stored")
     arguments = parser.parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _SIGNALS:
         signal.signal(number, _stop)
     parts = Parts()
     try:
@@ -56,6 +56,7 @@ def main() -> int:
         print(f"make run: {error}", file=sys.stderr)
         return 1
     finally:
+        _ignore_signals()
         parts.stop()
     return 0
 
@@ -68,7 +69,7 @@ def _run(parts: Parts, place: Place, audit_log: Path | None) -> None:
     hub = Hub(org, free_address(8080))
     parts.start_hub(place, hub)
     parts.start_collector(place, hub, followed)
-    begin = datetime.now(UTC) + _LEAD
+    begin = datetime.now(UTC)
     pending: Iterator[Step] = iter(())
     if audit_log is None:
         number = place.next_replay()
@@ -141,9 +142,14 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the children are being ended; a second is no help
+    _ignore_signals()
     raise StoppedError
+
+
+def _ignore_signals() -> None:
+    """Let nothing interrupt the end of the children: one would stay behind."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":
