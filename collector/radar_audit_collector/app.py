@@ -129,7 +129,12 @@ class App:
             self._sources.start("logfile", self._follow_logfile, _RESTARTS)
         _logger.info(
             "the collector runs",
-            extra={"sources": ",".join(settings.sources), "collector_id": self._collector_id},
+            extra={
+                "collector_id": self._collector_id,
+                "sources": ",".join(settings.sources),
+                "probes_port": self.probes_port,
+                "webhook_port": self.webhook_port,
+            },
         )
         await self._watch()
 
