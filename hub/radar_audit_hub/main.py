@@ -36,6 +36,7 @@ from .retention.policy import PLAN_DAYS
 from .settings import PREFIX, HubSettings, load_settings
 from .store.control import list_members, list_orgs
 from .store.database import Database, DatabaseUrlError
+from .store.driver_logs import hide_statements
 from .store.faults import is_unavailable
 from .store.migrate import head_revision, is_current, migrate
 
@@ -72,6 +73,7 @@ def serve(config: Path | None, /, *, no_migrate: bool) -> None:
     """Run the server until SIGTERM."""
     settings = _settings(config)
     configure(COMPONENT, settings.log_level, sys.stderr, redact_text)
+    hide_statements()
     harden_process()
     if no_migrate:
         settings = replace(settings, migrate=False)
@@ -240,6 +242,7 @@ def _run(
     """Open the database, do the work, close it; `current` demands an up-to-date schema."""
     settings = _settings(config)
     configure(COMPONENT, "warning", sys.stderr, redact_text)
+    hide_statements()
 
     async def with_database() -> None:
         db = await Database.open(settings.resolved_database_url(), pool_size=2)

@@ -119,11 +119,16 @@ async def save_gaps(conn: AsyncConnection, gaps: Sequence[GapRow]) -> int:
     return new
 
 
-async def list_gaps(conn: AsyncConnection, org_id: str, limit: int) -> list[GapRow]:
-    """Return an org's gaps, the last recorded first, at most `limit`."""
+async def list_gaps(
+    conn: AsyncConnection, org_id: str, *, since_ms: int, limit: int
+) -> list[GapRow]:
+    """Return an org's gaps recorded since `since_ms`, the last first, at most `limit`.
+
+    By when they were recorded: events that came too late make a gap of old times.
+    """
     statement = (
         select(collector_gap)
-        .where(collector_gap.c.org_id == org_id)
+        .where(collector_gap.c.org_id == org_id, collector_gap.c.recorded_at >= since_ms)
         .order_by(collector_gap.c.recorded_at.desc(), collector_gap.c.gap_id.desc())
         .limit(limit)
     )
@@ -146,16 +151,16 @@ async def list_gaps(conn: AsyncConnection, org_id: str, limit: int) -> list[GapR
 async def has_old_gaps(conn: AsyncConnection, org_id: str, floor_ms: int) -> bool:
     """Tell whether `delete_old_gaps` would find any."""
     old = select(collector_gap.c.gap_id).where(
-        collector_gap.c.org_id == org_id, collector_gap.c.to_at < floor_ms
+        collector_gap.c.org_id == org_id, collector_gap.c.recorded_at < floor_ms
     )
     return (await conn.execute(old.limit(1))).first() is not None
 
 
 async def delete_old_gaps(conn: AsyncConnection, org_id: str, floor_ms: int) -> int:
-    """Delete an org's gaps that ended before `floor_ms` (Unix ms); return how many."""
+    """Delete an org's gaps recorded before `floor_ms` (Unix ms); return how many."""
     result = await conn.execute(
         delete(collector_gap).where(
-            collector_gap.c.org_id == org_id, collector_gap.c.to_at < floor_ms
+            collector_gap.c.org_id == org_id, collector_gap.c.recorded_at < floor_ms
         )
     )
     return result.rowcount
