@@ -33,7 +33,7 @@ def export_to_stdout(client: HubClient, params: Params, form: str) -> int:
     """Copy an export to standard output and return the number of events.
 
     Raises PartialExportError if it stopped after it began, also where the
-    reader of standard output went away.
+    reader of standard output went away or its disk is full.
     """
     out: _Sink = _VisibleStdout() if sys.stdout.isatty() else sys.stdout.buffer
     with client.export(params, form) as answer:
@@ -41,9 +41,9 @@ def export_to_stdout(client: HubClient, params: Params, form: str) -> int:
         try:
             count = _copy(answer, form, out, SeenFilter(None))
             sys.stdout.flush()
-        except BrokenPipeError as exc:
+        except OSError as exc:
             quiet_stdout()
-            raise PartialExportError("the reader of standard output went away") from exc
+            raise PartialExportError(f"the export is not whole: {exc.strerror}") from exc
         except CutError as exc:
             sys.stdout.flush()
             raise PartialExportError(f"the export is not whole: {exc.message}") from exc

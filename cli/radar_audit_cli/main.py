@@ -58,8 +58,11 @@ def run(arguments: Sequence[str]) -> int:
         return exc.exit_code
     except click.Abort:
         return ExitCode.USAGE_OR_CANCELLED
-    except BrokenPipeError:
+    except OSError as exc:
+        # Commands name the file or hub that failed; what is left is the writing of results.
+        # (A reader that went away is no error to tell: click ends quietly with 1.)
         quiet_stdout()
+        _print_error(CliError(f"the result cannot be written: {exc.strerror}"))
         return ExitCode.ERROR
     return result if isinstance(result, int) else ExitCode.OK
 

@@ -68,7 +68,8 @@ class ContractHub:
     """The server; `events` may be changed while it runs.
 
     `faults` are answered first, one a request. `cut_after` ends the next streams
-    without their end after that many events, one number a stream.
+    without their end after that many events, one number a stream; with `stands_still`
+    they stop there instead and send nothing more.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -79,6 +80,7 @@ class ContractHub:
         self.page_events = 500
         self.estimate: int | None = None
         self.close_delimited = False
+        self.stands_still = False
         self.requests: list[web.Request] = []
         self.url = ""
         self._loop = asyncio.new_event_loop()
@@ -194,6 +196,8 @@ class ContractHub:
         if cut is not None:
             if cut < len(lines):
                 await response.write(lines[cut][:20].encode())  # the cut falls within a line
+            if self.stands_still:
+                await asyncio.sleep(3600)
             assert request.transport is not None
             request.transport.close()
         return response

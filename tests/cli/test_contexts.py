@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import stat
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from radar_audit_cli.connection import Connection, Target, resolve
 from radar_audit_cli.contexts import Context, Contexts, config_path, read_contexts, write_contexts
 from radar_audit_cli.errors import ArgumentError, CliError, LoginError
 
-from tests.cli.conftest import Cli
+from tests.cli.conftest import PROGRAM, Cli
 from tests.cli.contract_hub import TOKEN, ContractHub
 
 OTHER = "rhp_other"
@@ -137,6 +140,28 @@ def test_a_token_of_the_wrong_kind_is_refused_without_repeating_it(cli: Cli) -> 
         assert result.code == 4
         assert "heim" not in result.err
     assert not _file().exists()
+
+
+def test_a_token_is_asked_for_on_a_terminal_and_not_shown() -> None:
+    terminal, other_side = pty.openpty()
+    process = subprocess.Popen(
+        [PROGRAM, "context", "add", "prod", "--url", "https://a"],
+        stdin=other_side,
+        stdout=other_side,
+        stderr=other_side,
+        start_new_session=True,
+    )
+    os.close(other_side)
+    output = b""
+    with suppress(OSError):  # Linux: reading fails once the other side is closed
+        while piece := os.read(terminal, 4096):
+            output += piece
+            if output.endswith(b"): "):
+                os.write(terminal, TOKEN.encode() + b"\n")
+    os.close(terminal)
+    assert process.wait(timeout=20) == 0
+    assert b"rhp_t" not in output
+    assert read_contexts(_file()).named["prod"].token == TOKEN
 
 
 def test_names_of_contexts_are_plain(cli: Cli) -> None:

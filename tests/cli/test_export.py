@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import stat
+import subprocess
+import time
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.cli.conftest import Cli
+from tests.cli.conftest import PROGRAM, Cli
 from tests.cli.contract_hub import START_MS, ContractHub, make_event, problem
 
 
@@ -200,6 +203,50 @@ def test_standard_output_gets_all_or_exit_code_8(hub: ContractHub, program: Cli)
     assert len(cut.out.splitlines()) == 12
     assert cut.out.splitlines()[:11] == whole.out.splitlines()[:11]
     assert "Traceback" not in cut.err
+
+
+def test_ctrl_c_keeps_what_came_and_says_how_to_go_on(hub: ContractHub, tmp_path: Path) -> None:
+    hub.events = [make_event(seq) for seq in range(1000)]
+    hub.cut_after = [900]
+    hub.stands_still = True
+    target = tmp_path / "log.ndjson"
+    process = subprocess.Popen(
+        [PROGRAM, "export", "-O", str(target)], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while not (tmp_path / "log.ndjson.part").exists():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 2
+    assert "cancelled; what came is in" in err
+    assert "--resume" in err
+    assert not target.exists()
+
+
+def test_a_full_disk_keeps_the_part_and_exits_8(hub: ContractHub, tmp_path: Path) -> None:
+    hub.events = [make_event(seq) for seq in range(1000)]
+    target = tmp_path / "log.ndjson"
+    # A limit on the size of files fails a write as a full disk does.
+    limited = subprocess.run(
+        ["sh", "-c", f'ulimit -f 100; exec "{PROGRAM}" export -O "{target}"'],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert limited.returncode == 8
+    assert "cannot write" in limited.stderr
+    assert "Traceback" not in limited.stderr
+    assert not target.exists()
+    done = subprocess.run(
+        [PROGRAM, "export", "--resume", "-O", str(target)], timeout=30, check=False
+    )
+    assert done.returncode == 0
+    assert _ids(target) == _newest_first(hub)
 
 
 def test_standard_output_knows_no_resume(hub: ContractHub, cli: Cli) -> None:

@@ -163,6 +163,24 @@ def test_a_closed_pipe_ends_without_a_traceback(hub: ContractHub) -> None:
         assert "Exception ignored" not in err
 
 
+def test_a_full_disk_behind_standard_output_is_a_sentence(hub: ContractHub) -> None:
+    hub.events = [make_event(seq) for seq in range(300)]
+    for arguments, code in ((["query", "-o", "ndjson"], 1), (["export"], 8)):
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                [PROGRAM, *arguments],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=30,
+                check=False,
+            )
+        assert done.returncode == code
+        assert done.stderr.startswith("radar-audit: the ")
+        assert "No space left on device" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_output_is_utf8_whatever_the_locale(
     hub: ContractHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
