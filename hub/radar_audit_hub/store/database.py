@@ -45,7 +45,7 @@ def parse_url(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise DatabaseUrlError(_EXPECTED) from None
     backend = parsed.get_backend_name()
     if backend == "sqlite" and parsed.database:
