@@ -17,7 +17,7 @@ from aiohttp.typedefs import Handler
 
 from .context import HUB
 from .http_errors import problem
-from .streaming import abort
+from .streaming import SlowClientError, abort, is_gone
 
 REQUEST_ID_HEADER = "X-Request-Id"
 REQUEST_ID = web.RequestKey("request_id", str)
@@ -70,7 +70,7 @@ async def surround(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def _answer(request: web.Request, error: Exception, request_id: str) -> web.StreamResponse:
-    if request.get(STARTED) or isinstance(error, ConnectionError):
+    if request.get(STARTED) or is_gone(request):
         _cut(request, error, request_id)
     answer = problem(error)
     if answer.status >= 500:
@@ -84,11 +84,12 @@ def _answer(request: web.Request, error: Exception, request_id: str) -> web.Stre
 
 def _cut(request: web.Request, error: Exception, request_id: str) -> NoReturn:
     """End a connection in the middle of an answer: only that can still say "incomplete"."""
-    level = logging.INFO if isinstance(error, ConnectionError) else logging.ERROR
+    by_client = isinstance(error, SlowClientError) or is_gone(request)
+    level = logging.INFO if by_client else logging.ERROR
     _logger.log(
         level,
         "answer cut short",
-        exc_info=error if level == logging.ERROR else None,
+        exc_info=None if by_client else error,
         extra={"request_id": request_id, "route": route_of(request), "error": type(error).__name__},
     )
     abort(request)

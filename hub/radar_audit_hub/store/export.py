@@ -158,10 +158,14 @@ async def _copied_csv(
         return
     args = Arguments(database.dialect)
     sql = _copy_sql(where_sql(org_id, found, floors, args))
-    chunks: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUED_CHUNKS)
-    task = asyncio.create_task(_copy(database, sql, args.values, chunks))
+    # The places bound the queue, not its own size: its end mark must never wait for a reader
+    # who has left.
+    chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
+    places = asyncio.Semaphore(_QUEUED_CHUNKS)
+    task = asyncio.create_task(_copy(database, sql, args.values, chunks, places))
     try:
         while (chunk := await chunks.get()) is not None:
+            places.release()
             yield chunk
         await task  # raises what ended the copy early
     finally:
@@ -171,11 +175,16 @@ async def _copied_csv(
 
 
 async def _copy(
-    database: Database, sql: str, values: list[Any], chunks: asyncio.Queue[bytes | None]
+    database: Database,
+    sql: str,
+    values: list[Any],
+    chunks: asyncio.Queue[bytes | None],
+    places: asyncio.Semaphore,
 ) -> None:
     async def take(data: bytes) -> None:
+        await places.acquire()
         # COPY ends its lines with LF; no field can hold one (ids are printable, JSON escapes it).
-        await chunks.put(bytes(data).replace(b"\n", b"\r\n"))
+        chunks.put_nowait(bytes(data).replace(b"\n", b"\r\n"))
 
     try:
         async with database.read() as connection:
@@ -185,4 +194,4 @@ async def _copy(
                 await raw.execute("SET LOCAL statement_timeout = 0")
                 await raw.copy_from_query(sql, *values, output=take, format="csv")
     finally:
-        await chunks.put(None)
+        chunks.put_nowait(None)
