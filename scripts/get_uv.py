@@ -196,7 +196,10 @@ def _with_retries(url: str, accept: str, use: Callable[[http.client.HTTPResponse
                 return use(answer)
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
-            lasting = isinstance(error, urllib.error.HTTPError) and error.code < 500
+            lasting = False
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection
+                lasting = error.code < 500
             if pause is None or lasting or isinstance(reason, ssl.SSLCertVerificationError):
                 hint = " (install ca-certificates?)" if isinstance(reason, ssl.SSLError) else ""
                 raise BootstrapError(f"{shown} cannot be fetched: {error}{hint}") from None
