@@ -12,7 +12,7 @@ rows marked `extension` are this project's own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
@@ -52,16 +52,19 @@ class Action:
     severity: Severity = "info"
     producers: frozenset[Producer] = frozenset({"hub", "api"})
     extension: bool = False
+    # Metadata keys that hold personal data, so live in the salted commitment only.
+    personal_keys: frozenset[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Work out once what every event asks for."""
+        object.__setattr__(
+            self, "personal_keys", frozenset(f.name for f in self.fields if f.personal)
+        )
 
     @property
     def category(self) -> str:
         """The word before the first dot: cluster, pod, org, org_member and so on."""
         return self.name.partition(".")[0]
-
-    @property
-    def personal_keys(self) -> frozenset[str]:
-        """Metadata keys that hold personal data, so live in the salted commitment only."""
-        return frozenset(f.name for f in self.fields if f.personal)
 
 
 def _opt(name: str, kind: FieldType = "string", **more: object) -> Field:
