@@ -11,7 +11,8 @@ from radar_audit_events.query import Query
 from radar_audit_hub.retention.policy import Floors
 from radar_audit_hub.store import purge
 from radar_audit_hub.store.database import Database
-from radar_audit_hub.store.log import append, append_batch, lock_head, tile_hashes
+from radar_audit_hub.store.head import lock_head, tile_hashes
+from radar_audit_hub.store.log import append, append_batch
 from radar_audit_hub.store.query import follow, next_seq
 from radar_audit_hub.store.schema import audit_day_count, audit_event, audit_tile
 from sqlalchemy import func, select

@@ -1,9 +1,10 @@
 """Appending to an org's log: the one place that gives out sequence numbers.
 
-Owns the org's log head: its row lock is the only sequencer, so commit order is
-seq order, without a gap. Called by ingest (`append_batch`) and by every
-mutation that writes an event (`append`, inside the mutation's transaction).
-Never waits for anything but the database while it holds the head.
+Owns the rows' way into the log under the lock of the org's head (`head.py`): that
+lock is the only sequencer, so commit order is seq order, without a gap. Called by
+ingest (`append_batch`) and by every mutation that writes an event (`append`, inside
+the mutation's transaction). Never waits for anything but the database while it
+holds the head.
 """
 
 from __future__ import annotations
@@ -11,15 +12,11 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 import msgspec
-from radar_audit_events.chain import TILE_WIDTH, Frontier, split_hashes
-from sqlalchemy import BindParameter, bindparam, delete, insert, select, text, update
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import BindParameter, bindparam, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,7 +24,8 @@ from radar_audit_hub.ingest.prepare import PreparedEvent
 from radar_audit_hub.retention.policy import DAY_MS
 
 from .database import Database, driver
-from .schema import audit_day_count, audit_event, audit_log_head, audit_tile
+from .head import advance, full_tiles, lock_head
+from .schema import audit_event
 
 COLUMNS = tuple(column.name for column in audit_event.columns)
 _INSERT_SQLITE = (
@@ -43,35 +41,6 @@ class Appended(msgspec.Struct, frozen=True, gc=False):
     id: str
     seq: int
     duplicate: bool
-
-
-@dataclass(slots=True)
-class Head:
-    """An org's log head while its row is locked: sizes are counts of events ever appended."""
-
-    next_seq: int
-    min_seq: int
-    frontier: Frontier
-
-
-async def lock_head(connection: AsyncConnection, org_id: str) -> Head:
-    """Lock and return an org's head, making it if this is the org's first event.
-
-    Every writer of a log row comes through here first; readers do not.
-    """
-    query = select(
-        audit_log_head.c.next_seq, audit_log_head.c.min_seq, audit_log_head.c.frontier
-    ).where(audit_log_head.c.org_id == org_id)
-    row = (await connection.execute(query.with_for_update())).one_or_none()
-    if row is None:
-        make = pg_insert if connection.dialect.name == "postgresql" else sqlite_insert
-        await connection.execute(
-            make(audit_log_head)
-            .values(org_id=org_id, next_seq=0, min_seq=0, frontier=Frontier().to_bytes())
-            .on_conflict_do_nothing()
-        )
-        row = (await connection.execute(query.with_for_update())).one()
-    return Head(row.next_seq, row.min_seq, Frontier.from_bytes(row.frontier))
 
 
 async def append(
@@ -91,16 +60,10 @@ async def append(
     first = head.next_seq
     await _insert_rows(connection, org_id, events, first, recorded_at_ms)
     leaves = [event.leaf_hash for event in events]
-    await _store_full_tiles(connection, org_id, first, leaves)
+    tiles = await full_tiles(connection, org_id, first, leaves)
     head.frontier.extend(leaves)
-    await add_day_counts(
-        connection, org_id, Counter((e.created_at_ms // DAY_MS, e.action) for e in events)
-    )
-    await connection.execute(
-        update(audit_log_head)
-        .where(audit_log_head.c.org_id == org_id)
-        .values(next_seq=first + len(events), frontier=head.frontier.to_bytes())
-    )
+    counts = Counter([(e.created_at_ms // DAY_MS, e.action) for e in events])
+    await advance(connection, org_id, head.frontier, tiles, counts)
     return list(range(first, first + len(events)))
 
 
@@ -230,77 +193,3 @@ async def _insert_rows(
         await raw.copy_records_to_table("audit_event", records=rows, columns=COLUMNS)
     else:
         await raw.executemany(_INSERT_SQLITE, rows)
-
-
-async def leaf_hashes(
-    connection: AsyncConnection, org_id: str, first: int, end: int
-) -> dict[int, bytes]:
-    """Return the leaf hashes of the rows that are still there with first <= seq < end."""
-    query = select(audit_event.c.seq, audit_event.c.leaf_hash).where(
-        audit_event.c.org_id == org_id, audit_event.c.seq >= first, audit_event.c.seq < end
-    )
-    return {row.seq: bytes(row.leaf_hash) for row in await connection.execute(query)}
-
-
-async def tile_hashes(connection: AsyncConnection, org_id: str, tile: int, end: int) -> list[bytes]:
-    """Return the leaf hashes of a level-0 tile up to seq `end`, from kept hashes and rows.
-
-    Rows of the tile may have been purged; their hashes were kept then.
-    """
-    first = tile * TILE_WIDTH
-    kept = await connection.scalar(
-        select(audit_tile.c.hashes).where(
-            audit_tile.c.org_id == org_id, audit_tile.c.level == 0, audit_tile.c.tile == tile
-        )
-    )
-    hashes = split_hashes(bytes(kept or b""))
-    rows = await leaf_hashes(connection, org_id, first + len(hashes), end)
-    hashes.extend(rows[seq] for seq in range(first + len(hashes), end))
-    return hashes[: end - first]
-
-
-async def save_tile(
-    connection: AsyncConnection, org_id: str, tile: int, hashes: Sequence[bytes]
-) -> None:
-    """Write a level-0 tile, full or not yet; an earlier shorter copy is replaced."""
-    await connection.execute(
-        delete(audit_tile).where(
-            audit_tile.c.org_id == org_id, audit_tile.c.level == 0, audit_tile.c.tile == tile
-        )
-    )
-    await connection.execute(
-        insert(audit_tile).values(org_id=org_id, level=0, tile=tile, hashes=b"".join(hashes))
-    )
-
-
-async def _store_full_tiles(
-    connection: AsyncConnection, org_id: str, first: int, leaves: Sequence[bytes]
-) -> None:
-    end = first + len(leaves)
-    for tile in range(first // TILE_WIDTH, end // TILE_WIDTH):
-        tile_end = (tile + 1) * TILE_WIDTH
-        begins = tile * TILE_WIDTH
-        if begins >= first:
-            hashes = list(leaves[begins - first : tile_end - first])
-        else:
-            hashes = await tile_hashes(connection, org_id, tile, first)
-            hashes.extend(leaves[: tile_end - first])
-        await save_tile(connection, org_id, tile, hashes)
-
-
-async def add_day_counts(
-    connection: AsyncConnection, org_id: str, counts: Counter[tuple[int, str]]
-) -> None:
-    """Add (or with negative numbers take away) counts of (day since 1970, action)."""
-    make = pg_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    statement = make(audit_day_count)
-    await connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["org_id", "day", "action"],
-            set_={"n": audit_day_count.c.n + statement.excluded.n},
-        ),
-        [
-            {"org_id": org_id, "day": day, "action": action, "n": n}
-            for (day, action), n in sorted(counts.items())
-        ],
-    )

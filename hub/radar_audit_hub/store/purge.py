@@ -23,7 +23,8 @@ from radar_audit_hub.ingest.prepare import prepare
 from radar_audit_hub.retention.policy import DAY_MS, RECEIPT_ACTION, Floors
 
 from .database import Database, fetch
-from .log import add_day_counts, append, lock_head, save_tile, tile_hashes
+from .head import add_day_counts, lock_head, save_tile, tile_hashes
+from .log import append
 from .schema import audit_event, audit_log_head
 from .sql import Arguments, floor_sql
 
