@@ -11,9 +11,11 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from radar_audit_cli.errors import ArgumentError
+from radar_audit_cli.part_file import ExportNote, PartFile
 
 from tests.cli.conftest import PROGRAM, Cli
-from tests.cli.contract_hub import START_MS, ContractHub, make_event, problem
+from tests.cli.contract_hub import ORG, START_MS, ContractHub, Fault, make_event, problem
 
 
 def _ids(path: Path) -> list[str]:
@@ -190,6 +192,28 @@ def test_an_answer_without_an_end_is_refused(hub: ContractHub, cli: Cli, tmp_pat
     assert result.code == 1
     assert "does not say where it ends" in result.err
     assert not list(tmp_path.glob("log*"))
+
+
+def test_a_clean_end_within_a_line_is_not_whole(hub: ContractHub, cli: Cli, tmp_path: Path) -> None:
+    hub.faults = [Fault(200, '{"id": "ae_1", "crea')]
+    target = tmp_path / "log.ndjson"
+    result = cli("export", "--org", ORG, "-O", str(target))
+    assert result.code == 8
+    assert "in the middle of a line" in result.err
+    assert not target.exists()
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    file = PartFile(tmp_path / "log.csv")
+    note = ExportNote("https://a", ORG, "csv", {}, [("action", "pod.*")])
+    part = file.create(note)
+    part.write(b"id\r\n")
+    assert file.read_note() == note
+    file.path.write_text("mine")
+    with pytest.raises(ArgumentError, match="appeared meanwhile"):
+        file.finish(part, force=False)
+    assert file.path.read_text() == "mine"
+    assert file.part.read_bytes() == b"id\r\n"
 
 
 def test_standard_output_gets_all_or_exit_code_8(hub: ContractHub, program: Cli) -> None:

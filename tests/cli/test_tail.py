@@ -63,6 +63,24 @@ def test_following_goes_through_cuts_and_refusals_without_double_or_gap(
     assert notices[1] == "connected again"
 
 
+def test_an_event_that_an_answer_repeats_comes_once(hub: ContractHub) -> None:
+    hub.events = [make_event(seq) for seq in range(3)]
+    lines = [json.dumps(event) + "\n" for event in hub.events]
+    link = {"Link": '<x?after_seq=1>; rel="next"'}
+    hub.faults = [Fault(200, lines[0] + lines[1] + lines[0] + lines[1], link)]
+    assert _followed(hub, -1, 3) == [0, 1, 2]
+
+
+def test_an_answer_that_ends_within_an_event_is_asked_for_again(hub: ContractHub) -> None:
+    hub.events = [make_event(seq) for seq in range(3)]
+    lines = [json.dumps(event) + "\n" for event in hub.events]
+    link = {"Link": '<x?after_seq=2>; rel="next"'}
+    hub.faults = [Fault(200, lines[0] + lines[1][:40], link)]
+    notices: list[str] = []
+    assert _followed(hub, -1, 3, notices.append) == [0, 1, 2]
+    assert "in the middle of a line" in notices[0]
+
+
 def test_following_outlives_a_hub_that_is_away(hub: ContractHub) -> None:
     with ContractHub() as away:
         url = away.url
