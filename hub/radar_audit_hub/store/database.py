@@ -11,17 +11,21 @@ IMMEDIATE, a pool of readers. PostgreSQL: readers run without a transaction.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 Dialect = Literal["postgresql", "sqlite"]
 Connection = AsyncConnection  # what `read` and `write` hand out, for callers outside this folder
+PING_AFTER_SECONDS = 10.0  # a connection that was idle for longer is tried before it is used
+_IDLE_SINCE = "radar_audit_idle_since"
 BUSY_TIMEOUT_MS = 10_000  # another process (the admin command) may hold SQLite's write lock
 _PG_SETTINGS = {
     "application_name": "radar-audit-hub",
@@ -81,10 +85,11 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=20,
-            pool_pre_ping=True,
             hide_parameters=True,
             connect_args={"server_settings": _PG_SETTINGS, "timeout": 10},
         )
+        event.listen(engine.sync_engine, "checkin", _note_idle)
+        event.listen(engine.sync_engine, "checkout", _refuse_dead)
         reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         return cls("postgresql", reader, engine)
 
@@ -110,6 +115,29 @@ class Database:
         await self._writer.dispose()
         if self.dialect == "sqlite":
             await self._reader.dispose()
+
+
+def _note_idle(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info[_IDLE_SINCE] = time.monotonic()
+
+
+def _refuse_dead(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Keep a dead connection from being handed out: the pool then opens a new one.
+
+    SQLAlchemy's own way, a ping at each checkout, takes three round trips, which is more than
+    a page. A server that ends closes its connections, so that costs a look at ours; one that
+    vanished without a word is found by a ping after a pause.
+    """
+    since = record.info.get(_IDLE_SINCE)
+    if since is None:
+        return  # opened just now
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
+    if time.monotonic() - since > PING_AFTER_SECONDS:
+        try:
+            connection.ping()
+        except Exception:  # whatever it is, this connection is of no use
+            raise InvalidatePoolError from None
 
 
 def _sqlite_engines(url: URL, pool_size: int) -> tuple[AsyncEngine, AsyncEngine]:
