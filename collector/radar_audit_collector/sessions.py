@@ -57,19 +57,22 @@ _MAX_TIMERS_PER_TICK = 1000  # keeps one transaction small; the next tick goes o
 class SessionLimits:
     """How long and how much is remembered; times in milliseconds.
 
-    `hold_ms` is how long a stage waits for the one that belongs before it (and
-    how far apart, in event time, a refused GET and its POST may be);
+    `hold_ms` is how long a refused POST waits for its GET (and how far apart, in
+    event time, the two may be); `await_start_ms` is how long an end waits for its
+    start, before one is inferred: the API server tries a failed webhook batch
+    again for up to 100 s, so batches may come that much out of order;
     `max_age_ms` is when a session without an end is taken as ended;
     `remember_ms` is how long a finished session still swallows repeats, and
     `await_late_end_ms` how long an assumed end can be corrected.
     """
 
     hold_ms: int = 2_000
+    await_start_ms: int = 120_000
     max_age_ms: int = _DAY_MS
     remember_ms: int = _DAY_MS
     await_late_end_ms: int = 30 * _DAY_MS
     max_open: int = 20_000
-    max_held: int = 1_000
+    max_held: int = 10_000
     max_done: int = 20_000
 
 
@@ -238,7 +241,7 @@ class Sessions:
                 due_ms = now_ms + self._limits.remember_ms
                 self._put(session_id, _with(held, status="panic_held", due_ms=due_ms), draft)
             else:
-                due_ms = now_ms + self._limits.hold_ms
+                due_ms = now_ms + self._limits.await_start_ms
                 self._put(session_id, _with(held, status="end_held", due_ms=due_ms), draft)
         elif known.status in ("open", "assumed"):
             assumed_us = known.ended_us if known.status == "assumed" else None
@@ -280,8 +283,9 @@ class Sessions:
 
     def _release_one(self, now_ms: int, draft: _Draft) -> bool:
         first = self._table.first("held")
+        longest_ms = max(self._limits.hold_ms, self._limits.await_start_ms)
         # A due time further away than any hold means that the clock was set back.
-        if first is None or now_ms < first[1].due_ms <= now_ms + self._limits.hold_ms:
+        if first is None or now_ms < first[1].due_ms <= now_ms + longest_ms:
             return False
         self._release(*first, now_ms, draft)
         return True
