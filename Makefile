@@ -31,7 +31,7 @@ types: bootstrap ## Check the types
 	@$(BIN)/mypy $(CODE)
 
 torture: bootstrap ## Kill, fill and flood the parts (at most 15 minutes)
-	@$(BIN)/pytest tests/torture -m torture --timeout 900 --durations 15 $(ARGS)
+	@$(BIN)/pytest tests/torture --timeout 900 --durations 15 $(ARGS)
 
 bench: bootstrap ## Measure, as ratios within one run
 	@$(BIN)/python -m tests.bench $(ARGS)
