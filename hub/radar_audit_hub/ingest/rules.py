@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from radar_audit_events import ids
 from radar_audit_events.errors import TimeError
@@ -48,24 +48,21 @@ class Source:
     floors: Floors
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(NamedTuple):
     """An event that may be stored, with the 10 bytes that name its fact."""
 
     event: Event
     source_key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Expired:
+class Expired(NamedTuple):
     """An event already out of its retention when it arrived (creation time in Unix ms)."""
 
     created_at_ms: int
     source_key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(NamedTuple):
     """An event that will never be taken as it is: a code for machines, a sentence for people."""
 
     code: str
@@ -107,19 +104,21 @@ def _capture(
     if not HUB_KEYS.isdisjoint(sent.metadata):
         named = ", ".join(sorted(HUB_KEYS.intersection(sent.metadata)))
         return Rejected("invalid_event", f"metadata must not have {named}: the hub sets it")
-    metadata: dict[str, Any] = dict(sent.metadata)
     if sent.action == "cluster.action_denied":
+        metadata = sent.metadata.copy()
         target_type, target_id = "cluster", source.cluster_id
     else:
-        metadata["cluster_id"] = source.cluster_id
-        metadata["cluster_name"] = source.cluster_name
-        metadata["session_id"] = sent.session_id
-        target_type, target_id = "pod", source.cluster_id
-        for name in ("namespace", "pod"):
-            part = metadata.get(name)
+        namespace, pod = sent.metadata.get("namespace"), sent.metadata.get("pod")
+        for name, part in (("namespace", namespace), ("pod", pod)):
             if type(part) is not str or not _NAME.match(part):
                 return Rejected("invalid_event", f"metadata.{name} must be a Kubernetes name")
-            target_id += f"/{part}"
+        metadata = {
+            **sent.metadata,
+            "cluster_id": source.cluster_id,
+            "cluster_name": source.cluster_name,
+            "session_id": sent.session_id,
+        }
+        target_type, target_id = "pod", f"{source.cluster_id}/{namespace}/{pod}"
     if sent.assumed_created_at is not None:
         superseded = _superseded(sent, source)
         if isinstance(superseded, Rejected):
