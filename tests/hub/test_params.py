@@ -136,7 +136,7 @@ def test_parameters_and_query_together_have_a_bounded_number_of_terms() -> None:
 def test_follow_has_its_own_bounds() -> None:
     params = read_follow([("after_seq", "-1"), ("limit", "1000"), ("wait", "0")])
     assert (params.after_seq, params.limit, params.wait_seconds) == (-1, 1000, 0)
-    assert read_follow([]).after_seq is None
+    assert read_follow([]).after_seq == -1
     for name, value in (("after_seq", "-2"), ("limit", "1001"), ("wait", "31"), ("cursor", "x")):
         with pytest.raises(InvalidParametersError, match=name):
             read_follow([(name, value)])

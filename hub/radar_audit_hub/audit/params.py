@@ -81,10 +81,10 @@ class ListParams:
 
 @dataclass(frozen=True, slots=True)
 class FollowParams:
-    """`GET …/audit/follow`; `after_seq` -1 is the beginning, None: not given."""
+    """`GET …/audit/follow`; `after_seq` -1 is the beginning."""
 
     filter: Filter
-    after_seq: int | None
+    after_seq: int
     limit: int
     wait_seconds: int
 
@@ -110,9 +110,7 @@ def read_list(given: Given) -> ListParams:
 def read_follow(given: Given) -> FollowParams:
     """Read the parameters of following. Raises InvalidParametersError, InvalidQueryError."""
     reader = Reader(given, FOLLOW_NAMES)
-    after = None
-    if reader.one("after_seq") is not None:
-        after = reader.whole("after_seq", -1, -1, MAX_SEQ)
+    after = reader.whole("after_seq", -1, -1, MAX_SEQ)
     limit = reader.whole("limit", DEFAULT_FOLLOW_LIMIT, 1, MAX_FOLLOW_LIMIT)
     wait = reader.whole("wait", MAX_WAIT_SECONDS, 0, MAX_WAIT_SECONDS)
     return FollowParams(_read_filter(reader), after, limit, wait)

@@ -39,9 +39,12 @@ async def follow(request: web.Request) -> web.StreamResponse:
     """Answer with the next events after a seq, now or as soon as there are some."""
     caller = await _allowed(request)
     params = read_follow(list(request.query.items()))
+    last_seen = _last_event_id(request)
     with request.app[HUB].followers.take():
         if EVENT_STREAM in request.headers.get("Accept", ""):
-            return await _tail(request, caller, params)
+            # What the client saw last wins over where it once began.
+            start = params.after_seq if last_seen is None else last_seen
+            return await _tail(request, caller, params, start)
         return await _long_poll(request, caller, params)
 
 
@@ -63,25 +66,28 @@ async def _long_poll(
     request: web.Request, caller: Principal, params: FollowParams
 ) -> web.StreamResponse:
     hub, loop = request.app[HUB], asyncio.get_running_loop()
-    after = -1 if params.after_seq is None else params.after_seq
-    deadline = loop.time() + params.wait_seconds
+    after = params.after_seq
+    checked = loop.time()
+    deadline = checked + params.wait_seconds
     while True:
+        if loop.time() - checked >= RECHECK_SECONDS:
+            caller, checked = await _allowed(request), loop.time()
         found = await _read(hub, caller, params, after)
         left = deadline - loop.time()
         if found.rows or left <= 0 or hub.signal.stopped or is_gone(request):
             break
         if found.read_to_seq > after:  # a stretch without a match: read on at once
             after = found.read_to_seq
-        elif not await hub.signal.wait_past(caller.org_id, after, min(left, RECHECK_SECONDS)):
-            caller = await _allowed(request)
+        else:
+            due = min(deadline, checked + RECHECK_SECONDS)
+            await hub.signal.wait_past(caller.org_id, after, max(0.0, due - loop.time()))
     link = request.rel_url.update_query(after_seq=str(found.read_to_seq))
     return lines_answer(found.rows, {"Link": f'<{link}>; rel="next"'})
 
 
 async def _tail(
-    request: web.Request, caller: Principal, params: FollowParams
+    request: web.Request, caller: Principal, params: FollowParams, after: int
 ) -> web.StreamResponse:
-    after = _resume_at(request, params)
     response = web.StreamResponse()
     response.headers["Content-Type"] = EVENT_STREAM
     response.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
@@ -108,8 +114,7 @@ async def _stream(
     checked = written = loop.time()
     while not hub.signal.stopped and not is_gone(request):
         if loop.time() - checked >= RECHECK_SECONDS:
-            caller = await _allowed(request)
-            checked = loop.time()
+            caller, checked = await _allowed(request), loop.time()
         found = await _read(hub, caller, params, after)
         if found.rows:
             await writer.write(b"".join(map(_frame, found.rows)))
@@ -127,11 +132,10 @@ def _frame(row: StoredEvent) -> bytes:
     return b"id: %d\nevent: audit\ndata: %b\n\n" % (row.seq, encode_event(row))
 
 
-def _resume_at(request: web.Request, params: FollowParams) -> int:
-    """Return the seq to go on after: what the client saw last wins over where it once began."""
+def _last_event_id(request: web.Request) -> int | None:
     last = request.headers.get(_LAST_EVENT_ID)
     if last is None:
-        return -1 if params.after_seq is None else params.after_seq
+        return None
     if not _SEQ.match(last) or int(last) > MAX_SEQ:
         message = "must be the id of the last event received: a whole number"
         raise InvalidParametersError([FieldError(_LAST_EVENT_ID, message)])
