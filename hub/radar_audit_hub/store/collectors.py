@@ -75,7 +75,9 @@ async def save_collector(conn: AsyncConnection, state: CollectorState) -> None:
     builder: Any = postgresql if conn.dialect.name == "postgresql" else sqlite
     keys = [column.name for column in collector.primary_key]
     await conn.execute(
-        builder.insert(collector).values(**row).on_conflict_do_update(index_elements=keys, set_=changing)
+        builder.insert(collector)
+        .values(**row)
+        .on_conflict_do_update(index_elements=keys, set_=changing)
     )
     of_cluster = and_(
         collector.c.org_id == state.org_id, collector.c.cluster_id == state.cluster_id
