@@ -15,10 +15,12 @@ from pathlib import Path
 
 from tests.bench import (
     bench_classify,
+    bench_export,
     bench_ingest,
     bench_leaf,
     bench_pages,
     bench_purge,
+    bench_request,
     bench_sqlite,
 )
 from tests.bench.harness import DEFAULT_ROUNDS, DEFAULT_ROWS, Benchmark, Run
@@ -33,6 +35,8 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     bench_sqlite.SQLITE,
     bench_ingest.INGEST,
     bench_pages.PAGES,
+    bench_request.REQUEST,
+    bench_export.EXPORT,
     bench_purge.PURGE,
 )
 
