@@ -138,6 +138,11 @@ def _issue(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(identity.uses), critical=False)
+        # Verifiers that are strict (Python's own from 3.13 on) want to see who signed it.
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
+            critical=False,
+        )
     )
     names: list[x509.GeneralName] = [x509.DNSName(name) for name in identity.names]
     names += [x509.IPAddress(ipaddress.ip_address(text)) for text in identity.addresses]
@@ -157,6 +162,7 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _BACKDATED)
         .not_valid_after(now + _LIFE)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 
 

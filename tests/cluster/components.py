@@ -39,11 +39,7 @@ SYSCTLS = {
     "vm/panic_on_oom": "0",
 }
 # Folders with fixed places, which get the cluster's own folder mounted over them.
-FIXED_FOLDERS = (
-    Path("/var/lib/cni"),
-    Path("/var/lib/kubelet"),
-    Path("/var/log"),
-)
+FIXED_FOLDERS = (Path("/var/lib/cni"), Path("/var/lib/kubelet"), Path("/var/log"))
 
 
 def write_configs(layout: Layout, snapshotter: str) -> None:

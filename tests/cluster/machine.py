@@ -33,6 +33,7 @@ from tests.cluster.components import (
 )
 from tests.cluster.errors import ClusterError
 from tests.cluster.images import Archive, small_archives
+from tests.cluster.mountpoints import held, let_go
 from tests.cluster.needs import prepare, search_path, snapshotter
 from tests.cluster.network import NODE_NAME
 from tests.cluster.places import Layout, cache_folder, layout
@@ -197,56 +198,53 @@ def names() -> tuple[str, ...]:
 def remove(name: str) -> None:
     """End the cluster `name` if it runs, and remove its cgroups, folders and files."""
     note = _read_note(name)
+    place = layout(name, Path())
     if note is not None:
         for role in ("first", "parent"):
             if note[role] and not KnownProcess(**note[role]).kill(_KILL_SECONDS):
                 raise ClusterError(
                     f"process {note[role]['pid']} of the cluster {name} does not end"
                 )
-        cgroups.remove(name)
-        for made in note["made_folders"]:
-            with contextlib.suppress(OSError):  # somebody else uses it meanwhile
-                Path(made).rmdir()
-    folder = layout(name, Path()).folder
-    if folder.exists():
-        _check_unmounted(folder)
-        shutil.rmtree(folder)
+        cgroups.remove(place.group)
+        for folder in FIXED_FOLDERS:
+            let_go(folder)
+    if place.folder.exists():
+        _check_unmounted(place.folder)
+        shutil.rmtree(place.folder)
 
 
 def _begin(place: Layout, webhook: AuditWebhook | None) -> MachineCluster:
     """Write the cluster's files and start its first process; return when that takes commands."""
     place.folder.mkdir(mode=0o700, parents=True)
-    missing = [folder for folder in FIXED_FOLDERS if not folder.exists()]
     note: dict[str, Any] = {
         "programs": str(place.programs),
         # Its authority and its token are in the file below, where the API server reads them.
         "webhook": webhook and asdict(replace(webhook, authority=None, token=None)),
-        "made_folders": [str(folder) for folder in missing],
         "parent": None,
         "first": None,
     }
     _write_note(place, note)
-    for folder in missing:
-        folder.mkdir(parents=True)
     write_certificates(place.certificates, dt.datetime.now(dt.UTC))
     write_configs(place, snapshotter(place.folder))
     if webhook is not None:
         webhook.write(place.webhook)
-    cgroups.create(place.name)
+    cgroups.create(place.group)
     plan = {
-        "name": place.name,
+        "group": place.group,
+        "held": [str(folder) for folder in FIXED_FOLDERS],
         "hostname": NODE_NAME,
         "control": str(place.control),
         "commands": preparations(place, cgroups.own_hierarchies()),
     }
     place.plan.write_text(json.dumps(plan), encoding="utf-8")
-    parent = known(_spawn(place))
-    note["parent"] = asdict(parent)
-    _write_note(place, note)
-    first = _await_first(place, parent)
+    with held(FIXED_FOLDERS):
+        parent = known(_spawn(place))
+        note["parent"] = asdict(parent)
+        _write_note(place, note)
+        first = _await_first(place, parent)
     note["first"] = asdict(first)
     _write_note(place, note)
-    cgroups.open_controllers(place.name)
+    cgroups.open_controllers(place.group)
     return MachineCluster(place, first, webhook)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from tests.cluster.cgroups import enter
 from tests.cluster.control import encoded
+from tests.cluster.mountpoints import hold
 
 _NAMESPACES = ("--cgroup", "--ipc", "--mount", "--net", "--pid", "--uts")
 _IDLE_SECONDS = 0.2
@@ -112,16 +113,14 @@ def _accept(children: Children, listener: socket.socket) -> None:
         threading.Thread(target=_attend, args=(children, peer), daemon=True).start()
 
 
-def _serve(plan: dict[str, Any]) -> None:
-    socket.sethostname(plan["hostname"])
-    for command in plan["commands"]:
-        subprocess.run(command, check=True)
+def take_commands(control: str) -> None:
+    """Answer on the socket `control`, and collect ended processes, for ever."""
     # Later clients meet a socket that answers, or none: it gets its name when it listens.
     listener = socket.socket(socket.AF_UNIX)
-    fresh = plan["control"] + "~"
+    fresh = control + "~"
     listener.bind(fresh)
     listener.listen()
-    Path(fresh).rename(plan["control"])
+    Path(fresh).rename(control)
     children = Children()
     threading.Thread(target=_accept, args=(children, listener), daemon=True).start()
     children.reap()
@@ -132,11 +131,16 @@ def main() -> None:
     step, path = sys.argv[1:]
     plan = json.loads(Path(path).read_text(encoding="utf-8"))
     if step == "enter":
-        enter(plan["name"])
+        enter(plan["group"])
         own = [sys.executable, "-m", "tests.cluster.machine_init", "serve", path]
         how = ["--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
         os.execvp("unshare", ["unshare", *_NAMESPACES, *how, *own])
-    _serve(plan)
+    for folder in plan["held"]:
+        hold(Path(folder))  # until this process ends, and with it the mounts
+    socket.sethostname(plan["hostname"])
+    for command in plan["commands"]:
+        subprocess.run(command, check=True)
+    take_commands(plan["control"])
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ else ~/.cache). Never reads or writes a file.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -43,6 +44,11 @@ class Layout:
                 f"the cache folder's path is too long for a socket in it ({self.folder});"
                 " set XDG_CACHE_HOME to a shorter one"
             )
+
+    @property
+    def group(self) -> str:
+        """The name of its control group: another folder, another group."""
+        return f"{self.name}-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:8]}"
 
     @property
     def control(self) -> Path:

@@ -36,7 +36,7 @@ _LEFT_OUT = (
     "config-*", "dist-packages", "ensurepip", "idlelib", "lib2to3", "lib-dynload/_test*",
     "lib-dynload/_tkinter*", "pydoc_data", "site-packages", "test", "tkinter", "turtledemo",
 )  # fmt: skip
-_FORM = "3"  # raise it when this module makes other layers of the same input
+_FORM = "1"  # raise it when this module makes other layers of the same input
 
 
 def python_archive(folder: Path) -> Archive:
@@ -100,7 +100,9 @@ def shared_libraries(told_by_ldd: str) -> set[Path]:
 def _base(folder: Path, others: list[Distribution]) -> Layer:
     interpreter = Path(sys.executable).resolve()
     library = Path(sysconfig.get_path("stdlib"))
-    extensions = [*library.glob("lib-dynload/*.so"), *_extensions(others)]
+    own = library.glob("lib-dynload/*.so")
+    extensions = [path for path in own if _is_wanted(str(path.relative_to(library)))]
+    extensions += _extensions(others)
     key = _key([sys.version, str(interpreter), str(library), *_pins(others)])
 
     def fill(writer: LayerWriter) -> None:
