@@ -8,7 +8,7 @@ ARGS ?=
 AUDIT_LOG ?=
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: bootstrap ## Start hub and collector on a replayed audit log (AUDIT_LOG=/path follows a real one)
 	@$(BIN)/python demo/run.py $(if $(AUDIT_LOG),--audit-log '$(AUDIT_LOG)') $(ARGS)
@@ -36,6 +36,15 @@ torture: bootstrap ## Kill, fill and flood the parts (at most 15 minutes)
 bench: bootstrap ## Measure, as ratios within one run
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+cluster-up: bootstrap ## Start a Kubernetes to test against (the first time builds it: docs/cluster.md)
+	@$(BIN)/python -m tests.cluster up $(ARGS)
+
+cluster-down: bootstrap ## End it
+	@$(BIN)/python -m tests.cluster down $(ARGS)
+
+cluster-status: bootstrap ## Say what is built and what runs
+	@$(BIN)/python -m tests.cluster status $(ARGS)
+
 docs: bootstrap ## Write the generated pages of docs/
 	@$(BIN)/python scripts/settings_docs.py
 
@@ -50,4 +59,4 @@ clean: ## Remove what the targets made; data/ (the log of make run) stays
 bootstrap:
 	@scripts/bootstrap
 
-.PHONY: help run test check format-check lint imports types torture bench docs format clean bootstrap
+.PHONY: help run test check format-check lint imports types torture bench cluster-up cluster-down cluster-status docs format clean bootstrap
