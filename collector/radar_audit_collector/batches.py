@@ -42,11 +42,6 @@ class Outcome:
     settlement: Settlement
     results: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def taken(self) -> int:
-        """How many events the hub has taken for good."""
-        return self.results["accepted"] + self.results["duplicate"] + self.results["expired"]
-
 
 def encode_request(
     collector_id: str, batch_id: str, events: Sequence[StoredEvent], gaps: Sequence[StoredGap]
@@ -67,7 +62,7 @@ def _to_wire(gap: StoredGap) -> Gap:
         gap_id=gap.gap_id,
         from_time=format_ms(min(max(gap.from_ms, 0), _MAX_MS)),
         to_time=format_ms(min(max(gap.to_ms, 0), _MAX_MS)),
-        count=gap.count,
+        count=max(gap.count, 1),  # the hub wants a number: where nobody knows it, at least one
         reason=gap.reason,
     )
 

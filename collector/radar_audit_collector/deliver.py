@@ -8,7 +8,7 @@ expired or rejected, or when it belongs to another org.
 - The hub is down, slow, answers 429, 5xx or nonsense: the same events again, for
   ever, with full jitter, and not before the hub's Retry-After.
 - It refuses the token (401, 403): a pause, readiness falls, then again.
-- It refuses a whole batch (400, 413, 422): halves find the event that is to blame.
+- It refuses a whole batch (400, 413, 422): `shipping` finds the event that is to blame.
 - It finds an event ahead of its clock: that one waits apart and is tried again.
 """
 
@@ -16,28 +16,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from .batches import encode_request, read_answer
-from .errors import (
-    HubRefusedBatchError,
-    HubRefusedTokenError,
-    HubUnreachableError,
-    SpoolUnavailableError,
-)
+from .errors import HubRefusedTokenError, HubUnreachableError, SpoolUnavailableError
 from .hub_client import Backoff, HubClient
 from .identity import Identity
 from .metrics import Metrics
+from .shipping import Shipper
 from .spool import Spool
-from .spool_records import Refusal, Settlement, StoredEvent, StoredGap
+from .spool_records import Settlement, StoredEvent, StoredGap
 
-PATH = "/api/ingest/events"
 MAX_PAYLOAD_BYTES = 4 * 1024 * 1024  # half of what the hub takes, so that the frame always fits
-MAX_BLAMED_WITHOUT_PROOF = 20
 _IDLE_SECONDS = 5.0
 _FIRST_RETRY_SECONDS = 0.25
 _SPOOL_RETRY_SECONDS = 1.0
@@ -58,14 +49,6 @@ class DeliveryLimits:
     skew_retry_seconds: float = 30.0
 
 
-@dataclass(slots=True)
-class _Cycle:
-    """One batch and the parts it was divided into: how many were taken, which are to blame."""
-
-    taken: int = 0
-    blamed: list[Refusal] = field(default_factory=list)
-
-
 class Deliverer:
     """The one sender of this collector's events."""
 
@@ -84,7 +67,7 @@ class Deliverer:
         self._client = client
         self._identity = identity
         self._metrics = metrics
-        self._collector_id = collector_id
+        self._shipper = Shipper(spool, client, metrics, collector_id)
         self._limits = limits
         self._backoff = Backoff(_FIRST_RETRY_SECONDS, limits.retry_max_seconds)
         self._trouble = ""
@@ -134,7 +117,7 @@ class Deliverer:
         own = await self._drop_foreign(events)
         gaps = await self._spool.seal_gaps() if self._has_gaps() else []
         if own or gaps:
-            await self._ship_whole(own, gaps)
+            await self._ship(own, gaps)
         return is_full
 
     async def _deliver_held(self) -> None:
@@ -144,7 +127,7 @@ class Deliverer:
             before = self._spool.stats.held
             own = await self._drop_foreign(held)
             if own:
-                await self._ship_whole(own, [])
+                await self._ship(own, [])
             if self._spool.stats.held >= before:
                 self._held_again_at = time.monotonic() + self._limits.skew_retry_seconds
 
@@ -158,64 +141,13 @@ class Deliverer:
             self._metrics.ignored.labels("org_mismatch").inc(len(events) - len(own))
         return own
 
-    async def _ship_whole(self, events: list[StoredEvent], gaps: list[StoredGap]) -> None:
-        cycle = _Cycle()
-        await self._ship(events, gaps, cycle)
-        if cycle.blamed:
-            if not cycle.taken:
-                # Nothing proves that the events are at fault and not the request as such.
-                raise HubUnreachableError("batch_refused")
-            await self._spool.settle(Settlement(dead=cycle.blamed))
-            self._metrics.settled.labels("rejected").inc(len(cycle.blamed))
-            self._metrics.lose("rejected", len(cycle.blamed))
-        self._recover()
-
-    async def _ship(self, events: list[StoredEvent], gaps: list[StoredGap], cycle: _Cycle) -> None:
-        """Send one request and settle by its answer; a refused one is divided."""
-        body = encode_request(self._collector_id, secrets.token_hex(16), events, gaps)
-        started = time.perf_counter()
-        try:
-            answer = await self._client.post(PATH, body)
-        except HubRefusedBatchError as exc:
-            self._metrics.deliveries.labels("batch_refused").inc()
-            await self._divide(events, gaps, exc, cycle)
-            return
-        outcome = read_answer(answer, events, gaps)
-        self._metrics.deliveries.labels("ok").inc()
-        self._metrics.delivery_seconds.observe(time.perf_counter() - started)
-        await self._spool.settle(outcome.settlement)
-        cycle.taken += outcome.taken
-        for result, count in outcome.results.items():
-            self._metrics.settled.labels(result).inc(count)
-        if outcome.results["rejected"]:
-            self._metrics.lose("rejected", outcome.results["rejected"])
-        if outcome.results["skewed"]:
+    async def _ship(self, events: list[StoredEvent], gaps: list[StoredGap]) -> None:
+        report = await self._shipper.ship(events, gaps)
+        if report.skewed:
             self._held_again_at = time.monotonic() + self._limits.skew_retry_seconds
-
-    async def _divide(
-        self,
-        events: list[StoredEvent],
-        gaps: list[StoredGap],
-        refusal: HubRefusedBatchError,
-        cycle: _Cycle,
-    ) -> None:
-        if events and gaps:
-            await self._ship(events, [], cycle)
-            await self._ship([], gaps, cycle)
-        elif gaps:
-            _logger.error("the hub refused gap records", extra={"code": refusal.code})
+        if report.are_gaps_refused:
             self._gaps_again_at = time.monotonic() + _GAPS_RETRY_SECONDS
-        elif len(events) == 1:
-            cycle.blamed.append(Refusal(events[0].seq, refusal.code, refusal.message))
-            if not cycle.taken and len(cycle.blamed) >= MAX_BLAMED_WITHOUT_PROOF:
-                raise HubUnreachableError("batch_refused")
-        else:
-            middle = len(events) // 2
-            halves = [events[:middle], events[middle:]]
-            # By chance, so that a run of bad events cannot hide the good ones for ever.
-            random.shuffle(halves)
-            for half in halves:
-                await self._ship(half, [], cycle)
+        self._recover()
 
     async def _wait_for_more(self) -> None:
         timeout_seconds = _IDLE_SECONDS

@@ -158,7 +158,11 @@ def dead_letters(conn: sqlite3.Connection, limit: int) -> list[DeadLetter]:
 
 
 def add_gap(conn: sqlite3.Connection, reason: str, from_ms: int, to_ms: int, count: int) -> None:
-    """Record a loss; it joins the open gap of the same reason if there is one."""
+    """Record a loss; it joins the open gap of the same reason if there is one.
+
+    A clock that was set back may have swapped the two times.
+    """
+    from_ms, to_ms = min(from_ms, to_ms), max(from_ms, to_ms)
     conn.execute(
         "INSERT INTO gap(gap_id, from_ms, to_ms, count, reason, sealed)"
         " SELECT coalesce((SELECT gap_id FROM gap WHERE reason = ? AND NOT sealed), ?),"

@@ -20,7 +20,7 @@ from radar_audit_collector.identity import Identity
 from radar_audit_collector.metrics import Metrics
 from radar_audit_collector.spool import Spool
 from radar_audit_collector.spool_records import NewEvent
-from radar_audit_events.wire import IngestRequest, IngestResult, WireEvent
+from radar_audit_events.wire import Gap, IngestRequest, IngestResult, WireEvent
 
 from tests.support.hub_shaped import (
     TOKEN,
@@ -274,6 +274,26 @@ async def test_nothing_is_given_up_while_the_hub_refuses_every_batch(tmp_path: P
         assert sorted(it.hub.order) == names(10)
 
 
+async def test_event_refused_for_a_while_by_a_hub_in_change_is_not_given_up(
+    tmp_path: Path,
+) -> None:
+    refusals = 0
+
+    def refuse(batch: IngestRequest) -> int | None:
+        nonlocal refusals
+        if refusals < 6 and any(e.session_id == "s00003" for e in batch.events):
+            refusals += 1
+            return 422
+        return None
+
+    async with line(tmp_path) as it:
+        it.hub.refuses_whole = refuse
+        await it.spool.append([event(n) for n in range(10)], {})
+        await it.emptied()
+        assert sorted(it.hub.order) == names(10)
+        assert await it.spool.dead_letters() == []
+
+
 async def test_request_that_is_too_large_is_halved(tmp_path: Path) -> None:
     async with line(tmp_path) as it:
         it.hub.refuses_whole = lambda batch: 413 if len(batch.events) > 3 else None
@@ -294,6 +314,16 @@ async def test_gaps_are_told_beside_events_and_never_twice_under_two_names(
         await it.emptied()
         (gap,) = it.hub.gaps.values()
         assert (gap.count, gap.reason) == (3, "spool_full")  # type: ignore[attr-defined]
+
+
+async def test_gap_of_unknown_size_is_told_as_at_least_one(tmp_path: Path) -> None:
+    async with line(tmp_path) as it:
+        await it.spool.add_gap("spool_corrupt", 20, 10, 0)
+        await it.spool.append([event(0)], {})
+        await it.hub.until(lambda: it.spool.stats.gaps == 0)
+        (gap,) = it.hub.gaps.values()
+        assert isinstance(gap, Gap)
+        assert (gap.count, gap.from_time < gap.to_time) == (1, True)
 
 
 async def test_refused_gaps_do_not_stop_events(tmp_path: Path) -> None:
