@@ -42,10 +42,15 @@ _ZSTD_WINDOW_LOG = 23  # 8 MiB, what RFC 8878 asks every decoder to support and 
 _JSON = "application/json"
 
 
-class _Inflater(Protocol):
+class Inflater(Protocol):
+    """Decompresses one body that comes in pieces."""
+
     @property
-    def ended(self) -> bool: ...
-    def feed(self, data: bytes) -> Iterator[bytes]: ...
+    def ended(self) -> bool:
+        """Whether the end of the compressed data has come."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what `data` inflates to, at most STEP_BYTES at a time."""
 
 
 async def read_body(
@@ -62,7 +67,7 @@ async def read_body(
     """
     if request.content_type != _JSON:
         raise UnsupportedMediaTypeError(f"the body must be sent as Content-Type: {_JSON}")
-    inflater = _inflater(request.headers.getall("Content-Encoding", []))
+    engine = inflater(request.headers.getall("Content-Encoding", []))
     if (request.content_length or 0) > limit_bytes:
         raise BodyTooLargeError(limit_bytes)
     chunks: list[bytes] = []
@@ -73,20 +78,20 @@ async def read_body(
                 raw_bytes += len(chunk)
                 if raw_bytes > limit_bytes:
                     raise BodyTooLargeError(limit_bytes)
-                for part in (chunk,) if inflater is None else inflater.feed(chunk):
+                for part in (chunk,) if engine is None else engine.feed(chunk):
                     kept_bytes += len(part)
                     if kept_bytes > limit_bytes:
                         raise BodyTooLargeError(limit_bytes)
                     if hold is not None:
                         hold(len(part))
                     chunks.append(part)
-                    if inflater is not None:
+                    if engine is not None:
                         await asyncio.sleep(0)
     except TimeoutError:
         raise MalformedRequestError(
             f"the body did not arrive within {timeout_seconds:g} seconds"
         ) from None
-    if inflater is not None and not inflater.ended:
+    if engine is not None and not engine.ended:
         raise MalformedRequestError("the compressed body is cut short")
     return b"".join(chunks)
 
@@ -114,7 +119,11 @@ def named_field(error: msgspec.ValidationError, known: Iterable[str]) -> FieldEr
     return FieldError(found.field, found.message + hint)
 
 
-def _inflater(encodings: list[str]) -> _Inflater | None:
+def inflater(encodings: list[str]) -> Inflater | None:
+    """Return what inflates a body with these Content-Encoding headers, None for a plain one.
+
+    Raises UnsupportedMediaTypeError.
+    """
     named = [word.strip().lower() for line in encodings for word in line.split(",")]
     if named in ([], ["identity"]):
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import secrets
 import sys
@@ -42,6 +43,7 @@ from .store.migrate import head_revision, is_current, migrate
 
 T = TypeVar("T")
 COMPONENT = "hub"
+_logger = logging.getLogger(__name__)
 _CLOSE_SECONDS = 10.0  # beside the drain: the joined writes and the database's connections
 _EPILOG = """\
 Settings come from variables RADAR_AUDIT_HUB_* and, if given, from a TOML file (--config); the
@@ -264,8 +266,8 @@ def _run(
         raise _told(error) from None
 
 
-def _told(error: Exception) -> Exception:
-    """Return the error in words, or itself where it is not of a kind that words would explain."""
+def _told(error: Exception) -> console.CommandError:
+    """Return the error in words; the trace of one that is not expected goes to the log."""
     if isinstance(error, BootstrapError):
         return console.CommandError(str(error), error.hint)
     if isinstance(error, SchemaNotCurrentError):
@@ -282,7 +284,8 @@ def _told(error: Exception) -> Exception:
             f"the database cannot be used ({type(error).__name__})",
             f"check {PREFIX}DATABASE_URL or {PREFIX}DATA_DIR",
         )
-    return error
+    _logger.error("the command failed", exc_info=error)
+    return console.CommandError(f"{type(error).__name__}: {redact_text(str(error))}")
 
 
 async def _only_org(db: Database) -> str:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import logging
-import zlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from backports import zstd
 from radar_audit_events.ids import format_ms
-from radar_audit_events.wire import MAX_BATCH_BYTES
 from radar_audit_hub.store.driver_logs import hide_statements
 
 from tests.support.collector_posts import (
@@ -29,6 +26,7 @@ from tests.support.collector_posts import (
 )
 from tests.support.hub_builder import ORG
 from tests.support.log_rows import DAY_MS, NOW_MS
+from tests.support.postgres import Server
 
 
 @pytest.fixture
@@ -246,87 +244,24 @@ async def test_wrong_envelope_is_refused_naming_the_field(
     assert words in answer["errors"][0]["message"]
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
-async def test_compressed_batch_is_taken(small: Poster, encoding: str) -> None:
-    raw = msgspec.json.encode(a_batch(*[a_start(f"s-{n}") for n in range(1000)]))
-    packed = gzip.compress(raw) if encoding == "gzip" else zstd.compress(raw)
-    status, answer = await small.post(INGEST_PATH, packed, headers={"Content-Encoding": encoding})
-    assert status == 200
-    assert fates(answer["results"]) == ["accepted"] * 1000
-
-
-def _bomb(encoding: str, size: int) -> bytes:
-    if encoding == "gzip":
-        packer = zlib.compressobj(9, wbits=31)
-        parts = [packer.compress(bytes(1 << 20)) for _ in range(size >> 20)]
-        return b"".join([*parts, packer.flush()])
-    frame = zstd.ZstdCompressor(level=1)
-    parts = [frame.compress(bytes(1 << 20)) for _ in range(size >> 20)]
-    return b"".join([*parts, frame.flush()])
-
-
-@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
-async def test_bomb_is_refused_while_it_is_inflated(small: Poster, encoding: str) -> None:
-    bomb = _bomb(encoding, 64 << 20)
-    assert len(bomb) < MAX_BATCH_BYTES
-    peak_bytes, done = 0, asyncio.Event()
-
-    async def watch() -> None:
-        nonlocal peak_bytes
-        while not done.is_set():
-            peak_bytes = max(peak_bytes, small.ingest.admission.held_bytes)
-            await asyncio.sleep(0)
-
-    watching = asyncio.create_task(watch())
-    status, answer = await small.post(INGEST_PATH, bomb, headers={"Content-Encoding": encoding})
-    assert (status, answer["code"]) == (413, "body_too_large")
-    done.set()
-    await watching
-    assert MAX_BATCH_BYTES // 2 < peak_bytes <= MAX_BATCH_BYTES + 32 * 1024
-    assert small.ingest.admission.held_bytes == 0
-
-
-async def test_body_over_the_limit_is_refused_plain_too(small: Poster) -> None:
-    status, answer = await small.post(INGEST_PATH, b" " * (MAX_BATCH_BYTES + 1))
-    assert (status, answer["code"]) == (413, "body_too_large")
-
-
-@pytest.mark.parametrize(
-    "headers, body, status, words",
-    [
-        ({"Content-Encoding": "br"}, b"{}", 415, "gzip or zstd"),
-        ({"Content-Encoding": "gzip, gzip"}, b"{}", 415, "gzip or zstd"),
-        ({"Content-Type": "text/plain"}, b"{}", 415, "application/json"),
-        ({"Content-Encoding": "gzip"}, b"{}", 400, "not gzip"),
-        ({"Content-Encoding": "zstd"}, b"{}", 400, "not zstd"),
-        ({"Content-Encoding": "gzip"}, gzip.compress(b"{}", mtime=0)[:-4], 400, "cut short"),
-        ({"Content-Encoding": "zstd"}, zstd.compress(b"{}" * 99)[:-4], 400, "cut short"),
-        ({"Content-Encoding": "gzip"}, gzip.compress(b"{}", mtime=0) * 2, 400, "one gzip member"),
-        ({"Content-Encoding": "zstd"}, zstd.compress(b"{}") * 2, 400, "one zstd frame"),
-    ],
-    ids=str,
-)
-async def test_body_of_a_wrong_form_is_refused(
-    small: Poster, headers: dict[str, str], body: bytes, status: int, words: str
+async def test_database_that_is_away_is_answered_with_503_until_it_is_back(
+    postgres_url: str, postgres_server: Server
 ) -> None:
-    got, answer = await small.post(INGEST_PATH, body, headers=headers)
-    assert got == status
-    assert words in answer["detail"]
-
-
-async def test_body_that_does_not_arrive_is_given_up(small: Poster) -> None:
-    reader, writer = await asyncio.open_connection(
-        "127.0.0.1", int(small.under_test.url.rpartition(":")[2])
-    )
-    writer.write(
-        f"POST {INGEST_PATH} HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\n"
-        f"Authorization: Bearer {small.token}\r\nContent-Length: 99\r\n\r\n{{".encode()
-    )
-    assert b" 400 " in await reader.readline()
-    assert b"within 1 seconds" in await reader.read(4096)
-    writer.close()
-    await writer.wait_closed()
-    assert small.ingest.admission.held_bytes == 0
+    name = urlsplit(postgres_url).path.lstrip("/")
+    async with posting(postgres_url) as poster:
+        await poster.send(a_start("before"))
+        postgres_server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        postgres_server.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        )
+        for _ in range(3):
+            status, answer = await poster.post(INGEST_PATH, a_batch(a_start("s")))
+            assert (status, answer["code"]) == (503, "unavailable")
+        postgres_server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        assert fates(await poster.send(a_start("before"), a_start("s"))) == [
+            "duplicate",
+            "accepted",
+        ]
 
 
 async def test_too_much_waiting_is_answered_with_429(sqlite_url: str) -> None:

@@ -21,11 +21,15 @@ _AWAY: tuple[type[BaseException], ...] = (
     InterfaceError,
     sqlite3.OperationalError,  # locked past the busy timeout, disk full, unable to open
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that the server ended in this very moment
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shutting down, statement cancelled by its timeout
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
     asyncpg.TransactionRollbackError,  # deadlock or serialisation: the same call may succeed
+    asyncpg.ObjectNotInPrerequisiteStateError,  # the database takes no connections for now
+    asyncpg.InvalidAuthorizationSpecificationError,  # its password was changed before ours
+    asyncpg.InvalidCatalogNameError,  # it is being restored under its name
     asyncpg.ReadOnlySQLTransactionError,  # connected to a standby after a failover
 )
 
@@ -34,5 +38,9 @@ def is_unavailable(error: BaseException) -> bool:
     """Tell whether trying the same call again later may succeed."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    cause = error.orig if isinstance(error, DBAPIError) else None
-    return isinstance(error, _AWAY) or isinstance(cause, _AWAY)
+    if isinstance(error, DBAPIError):
+        # SQLAlchemy's asyncpg adapter wraps once more: the driver's own error is the cause.
+        wrapped = error.orig
+        causes = (error, wrapped, None if wrapped is None else wrapped.__cause__)
+        return any(isinstance(cause, _AWAY) for cause in causes)
+    return isinstance(error, _AWAY)
