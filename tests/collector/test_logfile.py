@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -289,6 +291,28 @@ def test_any_order_of_writes_rotations_and_crashes_gives_each_line_once(
     seen = reader.drain()
     reader.close()
     assert seen == ids(log.written)
+
+
+def test_writer_that_rotates_while_it_is_read_loses_nothing(log: RotatingLog, read: Opener) -> None:
+    log.write(1)
+    reader = read()
+    reader.drain()
+    chance = random.Random(7)
+
+    def write() -> None:
+        for number in range(40):
+            log.write(chance.randint(0, 30))
+            if number % 2:
+                log.rotate(compress=chance.random() < 0.5)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        while not writing.done():
+            if chance.random() < 0.1:
+                reader.restart(lose_step=chance.random() < 0.5)
+            reader.step()
+        writing.result()
+    assert reader.drain() == ids(log.written)
 
 
 @given(

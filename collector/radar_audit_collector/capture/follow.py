@@ -10,14 +10,13 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from radar_audit_collector.errors import CollectorError
 
-from .checkpoint import HEAD_BYTES, Checkpoint, encode_checkpoint, head_hash
-from .lines import LineSplitter
+from .checkpoint import Checkpoint, encode_checkpoint
+from .open_file import OpenFile
 from .record import Skipped
-from .rotation import GZIP_ERRORS, find_file, open_log, read_head, rotated_after, rotated_files
+from .rotation import GZIP_ERRORS, FolderChangedError, LogFolder, list_folder
 
 # A step without a line in it (one huge line, many empty files) ends all the same.
 _MAX_READS_PER_STEP = 64
@@ -43,69 +42,6 @@ class Found:
     checkpoint: bytes
 
 
-class _OpenFile:
-    """One file being read: its lines so far and its identity."""
-
-    def __init__(self, path: Path, offset: int, after: str, max_line_bytes: int) -> None:
-        """Open the file and go to `offset`. Raises OSError, GZIP_ERRORS."""
-        self.after = after
-        self.path = path
-        self.archive = path.suffix == ".gz"
-        self._file: BinaryIO = open_log(path)
-        try:
-            stat = os.fstat(self._file.fileno())
-            self.inode = stat.st_ino
-            self.head = read_head(self._file)
-            self._file.seek(offset)
-        except BaseException:
-            self._file.close()
-            raise
-        self._base = offset
-        self._read_bytes = offset
-        self._splitter = LineSplitter(max_line_bytes)
-
-    def lines(self, size: int) -> tuple[bool, list[bytes | None]]:
-        """Read up to `size` bytes: whether there were any, and the lines that end in them."""
-        chunk = self._file.read(size)
-        self._read_bytes += len(chunk)
-        return bool(chunk), self._splitter.feed(chunk) if chunk else []
-
-    def last_line(self) -> list[bytes | None]:
-        """Return the line without newline at the end of a file that will not grow."""
-        return self._splitter.finish()
-
-    def was_overwritten(self) -> bool:
-        """Tell whether the file was cut short, or holds something else than was read."""
-        fd = self._file.fileno()
-        if self.archive:
-            return False
-        if os.fstat(fd).st_size < self._read_bytes:
-            return True
-        known = self.head[: self._read_bytes]
-        if len(self.head) < HEAD_BYTES:
-            self.head = os.pread(fd, HEAD_BYTES, 0)
-            return self.head[: len(known)] != known
-        return os.pread(fd, len(known), 0) != known
-
-    def checkpoint(self) -> Checkpoint:
-        """Return the place after the last whole line."""
-        offset = self._base + self._splitter.whole_bytes
-        if len(self.head) < min(offset, HEAD_BYTES):
-            self.head = os.pread(self._file.fileno(), HEAD_BYTES, 0)
-        head = self.head[:offset]
-        return Checkpoint(
-            inode=self.inode,
-            offset=offset,
-            head_bytes=len(head),
-            head_hash=head_hash(head),
-            after=self.after,
-        )
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-
 class LogFollower:
     """Gives the lines of a log, each once, in the order they were written.
 
@@ -127,7 +63,7 @@ class LogFollower:
         self._start = start
         self._chunk_bytes = chunk_bytes
         self._max_line_bytes = max_line_bytes
-        self._current: _OpenFile | None = None
+        self._current: OpenFile | None = None
         self._last: Checkpoint | None = start  # the file that was read before the current one
         self._rotated = False  # the current file is no longer the live one
         self._waited = False  # the end of the current file had been reached before
@@ -142,8 +78,11 @@ class LogFollower:
         """
         with self._lock:
             for _ in range(_MAX_READS_PER_STEP):
-                if self._current is None and not self._open_next():
-                    return None
+                try:
+                    if self._current is None and not self._open_next():
+                        return None
+                except FolderChangedError:
+                    continue
                 found, idle = self._read()
                 if found is not None or idle:
                     return found
@@ -175,11 +114,11 @@ class LogFollower:
         self._waited = False
         if some:
             return self._found(current, lines), False
-        if current.archive or self._rotated:
+        if self._rotated or not current.grows:
             return self._leave(current), False
         return None, self._look(current)
 
-    def _look(self, current: _OpenFile) -> bool:
+    def _look(self, current: OpenFile) -> bool:
         """At the end of the file: find out why, and say whether to wait for more."""
         try:
             inode = self._path.stat().st_ino
@@ -194,13 +133,13 @@ class LogFollower:
         self._waited = True
         return True
 
-    def _start_over(self, current: _OpenFile) -> None:
+    def _start_over(self, current: OpenFile) -> None:
         """The file was cut short or overwritten: read it anew from its beginning."""
         self._faults.append(Skipped("file_truncated"))
         current.close()
         self._current, self._last, self._waited = None, None, False
 
-    def _leave(self, current: _OpenFile) -> Found | None:
+    def _leave(self, current: OpenFile) -> Found | None:
         """Take the last line of a file that is over, and go on to the next file."""
         found = self._found(current, current.last_line())
         self._last = current.checkpoint()
@@ -208,7 +147,7 @@ class LogFollower:
         self._current, self._rotated, self._waited = None, False, False
         return found
 
-    def _found(self, current: _OpenFile, lines: list[bytes | None]) -> Found | None:
+    def _found(self, current: OpenFile, lines: list[bytes | None]) -> Found | None:
         items = self._faults
         items.extend(Skipped("line_too_long") if line is None else line for line in lines)
         if not items:
@@ -217,42 +156,76 @@ class LogFollower:
         return Found(items, encode_checkpoint(current.checkpoint()))
 
     def _open_next(self) -> bool:
-        """Open the file that is to be read now; false if it does not exist yet."""
-        if self._start is not None:
-            place = find_file(self._path, self._start)
-            if place is not None:
-                # Not there any more: it is being compressed, and is found again under that name.
-                opened = self._open(place, self._start.offset, self._start.after)
-                if opened or place in self._unreadable:
-                    self._start = None
-                return opened
-            self._faults.append(Skipped("checkpoint_lost"))
-            self._start = None
-        # The live file first: if it is rotated before the others are listed, it is one of them.
-        opened = self._open(self._path, 0, "")
-        live = self._current
-        files = rotated_files(self._path)
-        later = rotated_after(self._path, files, self._last) if self._last is not None else []
-        following = next((f for f in later if f.path not in self._unreadable), None)
-        if following is None or (live is not None and following.inode == live.inode):
-            if live is not None:
-                live.after = files[-1].stamp if files else ""
-                self._unreadable.clear()
+        """Open the file that is to be read now; false if it does not exist yet.
+
+        Raises FolderChangedError if the log was rotated meanwhile.
+        """
+        # Opened before the folder is listed, and open while files are compared: so if the list
+        # names its inode, nothing was rotated in between, and no other file can have it.
+        live = self._try_open(self._path)
+        try:
+            folder = list_folder(self._path)
+            if folder.live_inode != (None if live is None else live.inode):
+                raise FolderChangedError
+            self._current = self._choose(live, folder)
+        finally:
+            if live is not None and live is not self._current:
+                live.close()
+        return self._current is not None
+
+    def _choose(self, live: OpenFile | None, folder: LogFolder) -> OpenFile | None:
+        start, self._start = self._start, None
+        if start is not None:
+            try:
+                return self._resume(start, live, folder)
+            except FolderChangedError:
+                self._start = start
+                raise
+        later = folder.rotated_after(self._last) if self._last is not None else []
+        following = next((file for file in later if file.path not in self._unreadable), None)
+        if following is not None:
+            opened = self._try_open(following.path)
+            if opened is not None:
+                opened.after = following.stamp
             return opened
         if live is not None:
-            live.close()
-        self._current = None
-        return self._open(following.path, 0, following.stamp)
+            live.after = folder.rotated[-1].stamp if folder.rotated else ""
+            self._unreadable.clear()
+        return live
 
-    def _open(self, path: Path, offset: int, after: str) -> bool:
+    def _resume(
+        self, start: Checkpoint, live: OpenFile | None, folder: LogFolder
+    ) -> OpenFile | None:
+        if live is not None and live.holds(start):
+            live.go_to(start.offset)
+            opened: OpenFile | None = live
+        else:
+            place = folder.find(start)
+            if place is None:
+                self._faults.append(Skipped("checkpoint_lost"))
+                return self._choose(live, folder)
+            opened = self._try_open(place.path, start.offset)
+        if opened is not None:
+            opened.after = start.after
+        return opened
+
+    def _try_open(self, path: Path, offset: int = 0) -> OpenFile | None:
+        """Open a file; null if there is no live one, or if it is a damaged archive."""
         try:
-            self._current = _OpenFile(path, offset, after, self._max_line_bytes)
+            opened = OpenFile(path, self._max_line_bytes)
+            try:
+                opened.go_to(offset)
+            except BaseException:
+                opened.close()
+                raise
+            return opened
         except FileNotFoundError:
-            return False
+            if path == self._path:
+                return None
+            raise FolderChangedError from None
         except GZIP_ERRORS:
             self._faults.append(Skipped("archive_unreadable"))
             self._unreadable.add(path)
-            return False
+            return None
         except OSError as exc:
             raise LogfileError(path, exc) from exc
-        return True

@@ -24,18 +24,70 @@ _STAMP = r"-(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3})"
 GZIP_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
-@dataclass(frozen=True, slots=True)
-class RotatedFile:
-    """A file put aside by rotation; `stamp` sorts as it was rotated."""
+class FolderChangedError(Exception):
+    """A file was renamed, compressed or deleted since the folder was listed: list it again."""
 
-    stamp: str
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """A file of the log's folder; `stamp` sorts as files were rotated, empty if it has none."""
+
     path: Path
     inode: int
+    stamp: str = ""
 
-    @property
-    def compressed(self) -> bool:
-        """Whether it is a gzip archive."""
-        return self.path.suffix == ".gz"
+
+@dataclass(frozen=True, slots=True)
+class LogFolder:
+    """The folder of a log at one moment: live file, rotated ones (oldest first), all others."""
+
+    live_inode: int | None
+    rotated: list[LogFile]
+    others: list[LogFile]
+
+    def find(self, checkpoint: Checkpoint) -> LogFile | None:
+        """Return where a file that is no longer the live one is now, null if it is gone.
+
+        Raises FolderChangedError.
+        """
+        candidates = (*self.rotated, *self.others)
+        return next((file for file in candidates if _is_file_of(file, checkpoint)), None)
+
+    def rotated_after(self, last: Checkpoint) -> list[LogFile]:
+        """Return the rotated files that come after the one of `last`. Raises FolderChangedError.
+
+        If that one is gone (deleted as the oldest), all after the last that was read.
+        If it was renamed in another way than lumberjack's, none: the live file is next.
+        """
+        for place, file in enumerate(self.rotated):
+            if _is_file_of(file, last):
+                return self.rotated[place + 1 :]
+        if any(_is_file_of(file, last) for file in self.others):
+            return []
+        return [file for file in self.rotated if file.stamp > last.after]
+
+
+def list_folder(live: Path) -> LogFolder:
+    """List the folder of a log; empty if that is not possible."""
+    pattern = re.compile(
+        re.escape(live.stem) + _STAMP + re.escape(live.suffix) + r"(?:\.gz)?", re.ASCII
+    )
+    rotated: dict[str, LogFile] = {}
+    others: list[LogFile] = []
+    live_inode = None
+    for entry in _entries(live.parent):
+        path = Path(entry.path)
+        match = pattern.fullmatch(entry.name)
+        if match is not None:
+            stamp = match.group(1)
+            # While a file is being compressed both are there, and the archive is not whole yet.
+            if stamp not in rotated or path.suffix != ".gz":
+                rotated[stamp] = LogFile(path, entry.inode(), stamp)
+        elif entry.name == live.name:
+            live_inode = _live_inode(entry)
+        else:
+            others.append(LogFile(path, entry.inode()))
+    return LogFolder(live_inode, [rotated[stamp] for stamp in sorted(rotated)], others)
 
 
 def open_log(path: Path) -> BinaryIO:
@@ -43,38 +95,6 @@ def open_log(path: Path) -> BinaryIO:
     if path.suffix == ".gz":
         return cast("BinaryIO", gzip.open(path, "rb"))
     return cast("BinaryIO", path.open("rb", buffering=0))
-
-
-def rotated_files(live: Path) -> list[RotatedFile]:
-    """Return the rotated files of `live`, oldest first; empty if the folder cannot be listed."""
-    pattern = re.compile(
-        re.escape(live.stem) + _STAMP + re.escape(live.suffix) + r"(?:\.gz)?", re.ASCII
-    )
-    found: dict[str, RotatedFile] = {}
-    for entry in _list(live.parent):
-        match = pattern.fullmatch(entry.name)
-        if match is None:
-            continue
-        file = RotatedFile(match.group(1), Path(entry.path), entry.inode())
-        # While a file is being compressed both are there, and the archive is not whole yet.
-        if file.stamp not in found or not file.compressed:
-            found[file.stamp] = file
-    return [found[stamp] for stamp in sorted(found)]
-
-
-def is_file_of(path: Path, inode: int, checkpoint: Checkpoint) -> bool:
-    """Tell whether a file is the one of the checkpoint, by its inode and its head.
-
-    An archive has another inode than the file it was made of, so there a head alone will do.
-    """
-    if inode != checkpoint.inode and (path.suffix != ".gz" or checkpoint.head_bytes == 0):
-        return False
-    try:
-        with open_log(path) as file:
-            head = read_head(file, checkpoint.head_bytes)
-    except (OSError, *GZIP_ERRORS):
-        return False
-    return len(head) == checkpoint.head_bytes and head_hash(head) == checkpoint.head_hash
 
 
 def read_head(file: BinaryIO, size: int = HEAD_BYTES) -> bytes:
@@ -89,41 +109,40 @@ def read_head(file: BinaryIO, size: int = HEAD_BYTES) -> bytes:
     return head
 
 
-def rotated_after(live: Path, files: list[RotatedFile], last: Checkpoint) -> list[RotatedFile]:
-    """Return those of the rotated files that come after the one of `last`.
+def _is_file_of(file: LogFile, checkpoint: Checkpoint) -> bool:
+    """Tell whether a file is the one of the checkpoint, by its inode and its head.
 
-    If that one is gone (deleted as the oldest), all after the last that was read.
-    If it was renamed in another way than lumberjack's, none: the live file is next.
+    An archive has another inode than the file it was made of, so there a head alone will do.
     """
-    for place, file in enumerate(files):
-        if is_file_of(file.path, file.inode, last):
-            return files[place + 1 :]
-    if any(is_renamed(entry, last) for entry in _list(live.parent)):
-        return []
-    return [file for file in files if file.stamp > last.after]
+    archive = file.path.suffix == ".gz" and file.stamp != ""
+    if file.inode != checkpoint.inode and not archive:
+        return False
+    try:
+        with open_log(file.path) as opened:
+            stat = os.fstat(opened.fileno())
+            head = read_head(opened, checkpoint.head_bytes)
+    except FileNotFoundError:
+        raise FolderChangedError from None
+    except (OSError, *GZIP_ERRORS):
+        return False
+    if stat.st_ino != file.inode:
+        raise FolderChangedError
+    if checkpoint.head_bytes == 0:
+        # An empty file, of which there is nothing to compare but its being empty.
+        return stat.st_ino == checkpoint.inode and stat.st_size == 0
+    return len(head) == checkpoint.head_bytes and head_hash(head) == checkpoint.head_hash
 
 
-def find_file(live: Path, checkpoint: Checkpoint) -> Path | None:
-    """Return where the file of the checkpoint is now, null if it is gone."""
-    with contextlib.suppress(OSError):
-        if is_file_of(live, live.stat().st_ino, checkpoint):
-            return live
-    for file in rotated_files(live):
-        if is_file_of(file.path, file.inode, checkpoint):
-            return file.path
-    return next(
-        (Path(entry.path) for entry in _list(live.parent) if is_renamed(entry, checkpoint)), None
-    )
+def _live_inode(entry: os.DirEntry[str]) -> int:
+    # As it was listed: asked for later, it could be the inode of the next file by then. Only a
+    # link's own inode says nothing of the file.
+    if entry.is_symlink():
+        with contextlib.suppress(OSError):
+            return entry.stat().st_ino
+    return entry.inode()
 
 
-def is_renamed(entry: os.DirEntry[str], checkpoint: Checkpoint) -> bool:
-    """Tell whether a folder's entry, whatever its name, is the file of the checkpoint."""
-    return entry.inode() == checkpoint.inode and is_file_of(
-        Path(entry.path), entry.inode(), checkpoint
-    )
-
-
-def _list(folder: Path) -> list[os.DirEntry[str]]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
