@@ -107,9 +107,13 @@ class HubServer:
             await hub.db.ping()
             return True
 
+        async def schema_is_current() -> bool:
+            return await is_current(hub.db)
+
         checks: dict[str, Check] = {
             "serving": lambda: self._serving,
             "database": database_answers,
+            "schema": schema_is_current,
             "jobs": self.tasks.healthy,
         }
         probes = Probes("hub", version("radar-audit-hub"), hub.metrics.registry, checks)
