@@ -22,7 +22,7 @@ from radar_audit_events.query import Query
 from radar_audit_hub.retention.policy import Floors
 
 from .database import Database, driver
-from .query import StoredEvent, page, where_sql
+from .query import Page, StoredEvent, page, where_sql
 from .sql import Arguments, plan
 
 PAGE_ROWS = 2000
@@ -70,22 +70,33 @@ async def ndjson_chunks(
 async def _pages(
     database: Database, org_id: str, query: Query, floors: Floors, *, recorded: bool = False
 ) -> AsyncIterator[list[StoredEvent]]:
-    before: str | None = None
-    while True:
-        found = await page(
-            database,
-            org_id,
-            query,
-            floors,
-            before=before,
-            limit=PAGE_ROWS,
-            with_recorded_at=recorded,
+    """Yield page after page; the database reads the next one while the last is written out."""
+
+    def start(before: str | None) -> asyncio.Task[Page]:
+        return asyncio.create_task(
+            page(
+                database,
+                org_id,
+                query,
+                floors,
+                before=before,
+                limit=PAGE_ROWS,
+                with_recorded_at=recorded,
+            )
         )
-        if found.rows:
-            yield found.rows
-        if found.next_before is None:
-            return
-        before = found.next_before
+
+    coming: asyncio.Task[Page] | None = start(None)
+    try:
+        while coming is not None:
+            found = await coming
+            coming = None if found.next_before is None else start(found.next_before)
+            await asyncio.sleep(0)  # lets the question go out before the answer is worked on
+            if found.rows:
+                yield found.rows
+    finally:
+        if coming is not None:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
 
 
 async def _paged_csv(
@@ -187,7 +198,7 @@ async def _copy(
         chunks.put_nowait(bytes(data).replace(b"\n", b"\r\n"))
 
     try:
-        async with database.read() as connection:
+        async with database.read_long() as connection:
             raw = await driver(connection)
             async with raw.transaction(readonly=True):
                 # A long export is bounded by its reader's patience, not by the statement's time.
