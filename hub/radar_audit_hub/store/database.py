@@ -22,6 +22,8 @@ from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from .kept import KeptConnections
+
 Dialect = Literal["postgresql", "sqlite"]
 Connection = AsyncConnection  # what `read` and `write` hand out, for callers outside this folder
 PING_AFTER_SECONDS = 10.0  # a connection that was idle for longer is tried before it is used
@@ -65,11 +67,14 @@ _EXPECTED = "a database URL is sqlite:////absolute/path/file.db or postgresql://
 class Database:
     """One open database: `read()` and `write()` hand out connections."""
 
-    def __init__(self, dialect: Dialect, reader: AsyncEngine, writer: AsyncEngine) -> None:
-        """Take engines that `open` made."""
+    def __init__(
+        self, dialect: Dialect, reader: AsyncEngine, writer: AsyncEngine, *, kept: int
+    ) -> None:
+        """Take engines that `open` made; `kept` connections stay open for short reads."""
         self.dialect: Dialect = dialect
         self._reader = reader
         self._writer = writer
+        self._kept = KeptConnections(reader, kept, _is_closed)
 
     @classmethod
     async def open(cls, url: str, *, pool_size: int = 10) -> Database:
@@ -79,7 +84,7 @@ class Database:
         """
         parsed = parse_url(url)
         if parsed.get_backend_name() == "sqlite":
-            return cls("sqlite", *_sqlite_engines(parsed, pool_size))
+            return cls("sqlite", *_sqlite_engines(parsed, pool_size), kept=pool_size)
         engine = create_async_engine(
             parsed,
             pool_size=pool_size,
@@ -91,11 +96,21 @@ class Database:
         event.listen(engine.sync_engine, "checkin", _note_idle)
         event.listen(engine.sync_engine, "checkout", _refuse_dead)
         reader = engine.execution_options(isolation_level="AUTOCOMMIT")
-        return cls("postgresql", reader, engine)
+        # The rest of the pool is for writers and exports, which hold theirs for longer.
+        return cls("postgresql", reader, engine, kept=max(1, pool_size * 2 // 5))
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Hand out a connection for reading (on SQLite one snapshot, on PostgreSQL none)."""
+        async with self._kept.use() as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def read_long(self) -> AsyncIterator[AsyncConnection]:
+        """Hand out a connection for a statement that may run for long, such as a COPY.
+
+        Short reads are not made to wait for it: it comes from the share of the writers.
+        """
         async with self._reader.connect() as connection:
             yield connection
 
@@ -112,6 +127,7 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._kept.close()
         await self._writer.dispose()
         if self.dialect == "sqlite":
             await self._reader.dispose()
@@ -166,8 +182,10 @@ def _sqlite_connected(connection: Any, _record: object) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
-        "cache_size=-16384",
-        "mmap_size=268435456",
+        # Per connection, so small: the pages are in the system's cache anyway. No mmap: it would
+        # count the whole file as the hub's memory.
+        "cache_size=-4096",
+        "mmap_size=0",
         "temp_store=MEMORY",
     ):
         cursor.execute(f"PRAGMA {pragma}")
@@ -181,9 +199,21 @@ def _beginner(statement: str) -> Any:
     return begin
 
 
+def _driver(connection: AsyncConnection) -> Any:
+    sync = connection.sync_connection
+    if sync is None:
+        raise RuntimeError("this connection was given back already")
+    # Checked out long since: SQLAlchemy's own asynchronous way would cost a greenlet for nothing.
+    return sync.connection.driver_connection
+
+
+def _is_closed(connection: AsyncConnection) -> bool:
+    return connection.dialect.name == "postgresql" and bool(_driver(connection).is_closed())
+
+
 async def driver(connection: AsyncConnection) -> Any:
     """Return the asyncpg or aiosqlite connection beneath: for COPY and bulk statements."""
-    return (await connection.get_raw_connection()).driver_connection
+    return _driver(connection)
 
 
 async def fetch(connection: AsyncConnection, sql: str, args: Sequence[Any]) -> Sequence[Any]:
