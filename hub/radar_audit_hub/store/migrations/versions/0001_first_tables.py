@@ -33,6 +33,7 @@ def _raw(name: str, *, null: bool = False) -> sa.Column[bytes]:
 def upgrade() -> None:
     """Create all tables."""
     _control_tables()
+    _collector_tables()
     _log_tables()
 
 
@@ -121,6 +122,9 @@ def _control_tables() -> None:
         sa.PrimaryKeyConstraint("org_id", "id", name="pk_pat"),
         sa.UniqueConstraint("token_hash", name="uq_pat_token_hash"),
     )
+
+
+def _collector_tables() -> None:
     op.create_table(
         "collector",
         _text("org_id"),
