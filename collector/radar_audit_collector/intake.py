@@ -26,10 +26,14 @@ from .errors import SpoolUnavailableError
 from .metrics import Metrics
 from .sessions import Captured, Sessions, Step
 from .spool import Spool, wall_clock_ms
-from .spool_records import NewEvent
+from .spool_records import NewEvent, NewGap
 
 SESSION_PREFIX = "session/"
 TICK_SECONDS = 0.5
+# Faults of a log file after which nobody can say that every line was read.
+POSSIBLE_LOSSES: frozenset[str] = frozenset(
+    {"checkpoint_lost", "archive_unreadable", "file_truncated"}
+)
 _TIMER = "timer"  # the source of events that the passing of time gives
 
 _logger = logging.getLogger(__name__)
@@ -45,6 +49,7 @@ class _Draft:
     actions: Counter[str] = field(default_factory=Counter)
     ignored: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
+    gaps: list[NewGap] = field(default_factory=list)
     observed: int = 0
 
     def add(self, step: Step) -> None:
@@ -104,7 +109,7 @@ class Intake:
             draft.changes[CHECKPOINT_KEY] = checkpoint
         # Even with nothing to store it waits its turn: a repeat is only known as one
         # because an earlier call saw it first, and that call may not be durable yet.
-        if draft.observed or draft.changes:
+        if draft.observed or draft.changes or draft.gaps:
             await self._store(memory, draft)
         self._count(draft, source)
 
@@ -115,6 +120,8 @@ class Intake:
         for record in records:
             if isinstance(record, Skipped):
                 draft.ignored[record.reason] += 1
+                if record.reason in POSSIBLE_LOSSES:
+                    draft.gaps.append(NewGap(f"logfile_{record.reason}", now_ms, now_ms, 0))
                 continue
             verdict = classify(record, rules)
             if verdict.record is None:
@@ -168,7 +175,9 @@ class Intake:
         try:
             # No await lies between the reading of `memory` and this append, so that
             # appends reach the spool in the order in which their changes were computed.
-            await self._spool.append(draft.events, draft.changes, fence=memory.fence)
+            await self._spool.append(
+                draft.events, draft.changes, gaps=draft.gaps, fence=memory.fence
+            )
         except SpoolUnavailableError as exc:
             self._forget(memory)
             self._metrics.journal_refusals.inc()
@@ -184,6 +193,9 @@ class Intake:
             self._metrics.events.labels(action, source).inc(count)
         for reason, count in draft.ignored.items():
             self._metrics.ignored.labels(reason).inc(count)
+        for gap in draft.gaps:
+            self._metrics.lose(gap.reason, gap.count)
+            _logger.error("lines of the log may be lost", extra={"reason": gap.reason})
         for note, count in draft.notes.items():
             self._metrics.pairing.labels(note).inc(count)
 

@@ -34,6 +34,7 @@ from .spool_records import (
     DeadLetter,
     DurableState,
     NewEvent,
+    NewGap,
     Settlement,
     SpoolStats,
     StoredEvent,
@@ -120,16 +121,17 @@ class Spool:
         events: Sequence[NewEvent],
         changes: Mapping[str, bytes | None],
         *,
+        gaps: Sequence[NewGap] = (),
         fence: int | None = None,
     ) -> None:
-        """Store events and state changes in one transaction; on disk when this returns.
+        """Store events, state changes and losses in one transaction; on disk on return.
 
         `fence` comes from the DurableState on which the changes were computed.
         Raises SpoolUnavailableError; then nothing was kept.
         """
         cost_bytes = sum(len(event.payload) for event in events)
         lost = await self._order(
-            partial(rows.append, events=events, changes=changes),
+            partial(rows.append, events=events, changes=changes, gaps=gaps),
             cost_bytes=cost_bytes,
             fence=fence,
             adds=True,
@@ -173,14 +175,9 @@ class Spool:
         """Remove, hold or put aside what the hub has answered. Raises SpoolUnavailableError."""
         await self._order(lambda database: rows.settle(database, settlement, self._now_ms()))
 
-    async def add_gap(self, reason: str, from_ms: int, to_ms: int, count: int) -> None:
-        """Record that `count` events were lost between two times (Unix ms).
-
-        Raises SpoolUnavailableError.
-        """
-        await self._order(
-            lambda database: rows.add_gap(database.conn, reason, from_ms, to_ms, count)
-        )
+    async def add_gap(self, gap: NewGap) -> None:
+        """Record a loss. Raises SpoolUnavailableError."""
+        await self._order(lambda database: rows.add_gap(database.conn, gap))
 
     async def gaps(self) -> list[StoredGap]:
         """Return the gaps that the hub has not been told yet. Raises SpoolUnavailableError."""
@@ -291,7 +288,7 @@ class Spool:
         if damaged_since_ms is not None:
             self._fence += 1
             with self._database.transaction() as conn:
-                rows.add_gap(conn, REASON_CORRUPT, damaged_since_ms, self._now_ms(), 0)
+                rows.add_gap(conn, NewGap(REASON_CORRUPT, damaged_since_ms, self._now_ms(), 0))
             self._tell(self._report_loss, REASON_CORRUPT, 0)
 
     def _answer(self, group: list[_Order]) -> None:

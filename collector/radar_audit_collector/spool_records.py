@@ -20,6 +20,16 @@ class NewEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class NewGap:
+    """A loss to be recorded: `count` events between two times (Unix ms); 0: nobody knows."""
+
+    reason: str
+    from_ms: int
+    to_ms: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredEvent:
     """An event in the spool; `seq` is its place in the order and its name in `settle`."""
 

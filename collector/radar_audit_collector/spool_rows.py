@@ -13,7 +13,15 @@ from collections.abc import Mapping, Sequence
 
 from .errors import SpoolUnavailableError
 from .spool_database import SpoolDatabase
-from .spool_records import DeadLetter, NewEvent, Refusal, Settlement, StoredEvent, StoredGap
+from .spool_records import (
+    DeadLetter,
+    NewEvent,
+    NewGap,
+    Refusal,
+    Settlement,
+    StoredEvent,
+    StoredGap,
+)
 
 MAX_DEAD_LETTERS = 1000
 MAX_GAPS_PER_REQUEST = 100
@@ -29,9 +37,12 @@ _PEEK_UNCLAIMED = (
 
 
 def append(
-    database: SpoolDatabase, events: Sequence[NewEvent], changes: Mapping[str, bytes | None]
+    database: SpoolDatabase,
+    events: Sequence[NewEvent],
+    changes: Mapping[str, bytes | None],
+    gaps: Sequence[NewGap],
 ) -> int:
-    """Store events and state changes; return how many old events had to go for them.
+    """Store events, state changes and losses; return how many old events had to go for them.
 
     Raises SpoolUnavailableError, sqlite3.Error.
     """
@@ -43,6 +54,8 @@ def append(
     )
     conn.execute("UPDATE tally SET events = events + ?", (len(events),))
     put_state(conn, changes)
+    for gap in gaps:
+        add_gap(conn, gap)
     return _evict(database)
 
 
@@ -157,19 +170,19 @@ def dead_letters(conn: sqlite3.Connection, limit: int) -> list[DeadLetter]:
     return [DeadLetter(*row) for row in reversed(rows)]
 
 
-def add_gap(conn: sqlite3.Connection, reason: str, from_ms: int, to_ms: int, count: int) -> None:
+def add_gap(conn: sqlite3.Connection, gap: NewGap) -> None:
     """Record a loss; it joins the open gap of the same reason if there is one.
 
     A clock that was set back may have swapped the two times.
     """
-    from_ms, to_ms = min(from_ms, to_ms), max(from_ms, to_ms)
+    from_ms, to_ms = min(gap.from_ms, gap.to_ms), max(gap.from_ms, gap.to_ms)
     conn.execute(
         "INSERT INTO gap(gap_id, from_ms, to_ms, count, reason, sealed)"
         " SELECT coalesce((SELECT gap_id FROM gap WHERE reason = ? AND NOT sealed), ?),"
         " ?, ?, ?, ?, 0 WHERE true"
         " ON CONFLICT(gap_id) DO UPDATE SET from_ms = min(from_ms, excluded.from_ms),"
         " to_ms = max(to_ms, excluded.to_ms), count = count + excluded.count",
-        (reason, "gap_" + secrets.token_hex(16), from_ms, to_ms, count, reason),
+        (gap.reason, "gap_" + secrets.token_hex(16), from_ms, to_ms, gap.count, gap.reason),
     )
 
 
@@ -215,7 +228,7 @@ def _evict(database: SpoolDatabase) -> int:
             lost += len(victims)
         excess_bytes = database.excess_bytes()
     if lost:
-        add_gap(conn, REASON_FULL, from_ms, to_ms, lost)
+        add_gap(conn, NewGap(REASON_FULL, from_ms, to_ms, lost))
     return lost
 
 

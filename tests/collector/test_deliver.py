@@ -19,7 +19,7 @@ from radar_audit_collector.hub_client import Backoff, HubAddress, HubClient, Hub
 from radar_audit_collector.identity import Identity
 from radar_audit_collector.metrics import Metrics
 from radar_audit_collector.spool import Spool
-from radar_audit_collector.spool_records import NewEvent
+from radar_audit_collector.spool_records import NewEvent, NewGap
 from radar_audit_events.wire import Gap, IngestRequest, IngestResult, WireEvent
 
 from tests.support.hub_shaped import (
@@ -310,7 +310,7 @@ async def test_gaps_are_told_beside_events_and_never_twice_under_two_names(
 ) -> None:
     async with line(tmp_path) as it:
         it.hub.faults.append(status_only(503))
-        await it.spool.add_gap("spool_full", 10, 20, 3)
+        await it.spool.add_gap(NewGap("spool_full", 10, 20, 3))
         await it.spool.append([event(0)], {})
         await it.hub.until(lambda: it.spool.stats.gaps == 0)
         await it.emptied()
@@ -320,7 +320,7 @@ async def test_gaps_are_told_beside_events_and_never_twice_under_two_names(
 
 async def test_gap_of_unknown_size_is_told_as_at_least_one(tmp_path: Path) -> None:
     async with line(tmp_path) as it:
-        await it.spool.add_gap("spool_corrupt", 20, 10, 0)
+        await it.spool.add_gap(NewGap("spool_corrupt", 20, 10, 0))
         await it.spool.append([event(0)], {})
         await it.hub.until(lambda: it.spool.stats.gaps == 0)
         (gap,) = it.hub.gaps.values()
@@ -331,7 +331,7 @@ async def test_gap_of_unknown_size_is_told_as_at_least_one(tmp_path: Path) -> No
 async def test_refused_gaps_do_not_stop_events(tmp_path: Path) -> None:
     async with line(tmp_path) as it:
         it.hub.refuses_whole = lambda batch: 422 if batch.gaps else None
-        await it.spool.add_gap("spool_full", 10, 20, 3)
+        await it.spool.add_gap(NewGap("spool_full", 10, 20, 3))
         await it.spool.append([event(n) for n in range(3)], {})
         await it.emptied()
         assert sorted(it.hub.order) == names(3)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 from radar_audit_collector.capture.logfile import CHECKPOINT_KEY
-from radar_audit_collector.capture.record import parse_line
+from radar_audit_collector.capture.record import Skipped, parse_line
 from radar_audit_collector.classify import ClassifyRules
 from radar_audit_collector.errors import SpoolUnavailableError
 from radar_audit_collector.intake import Intake
@@ -74,6 +74,14 @@ async def test_checkpoint_and_events_are_one_transaction(tmp_path: Path) -> None
         await take(intake, session(1), checkpoint=b"here")
         assert await stored(spool) == [("s1", "started"), ("s1", "ended")]
         assert (await spool.load_state(CHECKPOINT_KEY)).values == {CHECKPOINT_KEY: b"here"}
+
+
+async def test_fault_of_the_log_file_leaves_a_gap_record(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (spool, intake, metrics):
+        await intake.accept([Skipped("checkpoint_lost"), Skipped("not_exec")], "logfile")
+        (gap,) = await spool.gaps()
+        assert gap.reason == "logfile_checkpoint_lost"
+        assert metrics.losses == {"logfile_checkpoint_lost": 1}
 
 
 async def test_refused_call_can_be_offered_again_without_loss_or_double(tmp_path: Path) -> None:

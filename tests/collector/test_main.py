@@ -10,7 +10,7 @@ import pytest
 from radar_audit_collector.main import main
 from radar_audit_collector.settings import PREFIX
 from radar_audit_collector.spool import Spool
-from radar_audit_collector.spool_records import NewEvent, Refusal, Settlement
+from radar_audit_collector.spool_records import NewEvent, NewGap, Refusal, Settlement
 
 from tests.support.audit_lines import ARGV_SECRET, audit_line
 
@@ -31,7 +31,7 @@ async def spool_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     await spool.append([NewEvent(0, None, payload), NewEvent(60_000, None, payload)], {})
     first = (await spool.peek(1, 1000))[0]
     await spool.settle(Settlement(dead=[Refusal(first.seq, "not_allowed", "because")]))
-    await spool.add_gap("spool_full", 0, 1000, 7)
+    await spool.add_gap(NewGap("spool_full", 0, 1000, 7))
     await spool.close()
     return tmp_path
 

@@ -17,7 +17,7 @@ from radar_audit_collector.errors import (
 )
 from radar_audit_collector.spool import Spool
 from radar_audit_collector.spool_database import DATABASE_NAME, MIN_SPOOL_BYTES
-from radar_audit_collector.spool_records import NewEvent, Refusal, Settlement
+from radar_audit_collector.spool_records import NewEvent, NewGap, Refusal, Settlement
 from radar_audit_collector.spool_rows import MAX_DEAD_LETTERS
 
 MIB = 1024 * 1024
@@ -170,11 +170,11 @@ async def test_unclaimed_events_can_be_taken_past_claimed_ones(tmp_path: Path) -
 
 async def test_gap_that_was_sent_no_longer_grows(tmp_path: Path) -> None:
     async with opened(tmp_path / "spool") as spool:
-        await spool.add_gap("spool_full", 10, 20, 2)
-        await spool.add_gap("spool_full", 5, 15, 3)
+        await spool.add_gap(NewGap("spool_full", 10, 20, 2))
+        await spool.add_gap(NewGap("spool_full", 5, 15, 3))
         (sent,) = await spool.seal_gaps()
         assert (sent.from_ms, sent.to_ms, sent.count) == (5, 20, 5)
-        await spool.add_gap("spool_full", 30, 40, 7)
+        await spool.add_gap(NewGap("spool_full", 30, 40, 7))
         assert await spool.seal_gaps() == [sent]
         await spool.settle(Settlement(gaps=[sent.gap_id]))
         (later,) = await spool.seal_gaps()
