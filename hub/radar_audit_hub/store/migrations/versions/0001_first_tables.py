@@ -32,7 +32,8 @@ def _raw(name: str, *, null: bool = False) -> sa.Column[bytes]:
 
 def upgrade() -> None:
     """Create all tables."""
-    _control_tables()
+    _org_tables()
+    _access_tables()
     _collector_tables()
     _log_tables()
 
@@ -57,7 +58,7 @@ def downgrade() -> None:
         op.drop_table(name)
 
 
-def _control_tables() -> None:
+def _org_tables() -> None:
     op.create_table(
         "org",
         _text("id"),
@@ -84,6 +85,9 @@ def _control_tables() -> None:
         _whole("created_at"),
         sa.PrimaryKeyConstraint("org_id", "user_id", name="pk_org_member"),
     )
+
+
+def _access_tables() -> None:
     op.create_table(
         "cluster",
         _text("org_id"),
