@@ -21,6 +21,7 @@ from tests.bench import (
     bench_pages,
     bench_purge,
     bench_request,
+    bench_spool,
     bench_sqlite,
 )
 from tests.bench.harness import DEFAULT_ROUNDS, DEFAULT_ROWS, Benchmark, Run
@@ -32,6 +33,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     bench_leaf.LEAF,
     bench_leaf.VERIFY,
     bench_classify.CLASSIFY,
+    bench_spool.SPOOL,
     bench_sqlite.SQLITE,
     bench_ingest.INGEST,
     bench_pages.PAGES,

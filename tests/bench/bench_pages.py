@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import asyncpg
 from radar_audit_events.actions import ACTIONS
@@ -20,12 +20,12 @@ from radar_audit_hub.store.database import Database
 from radar_audit_hub.store.query import page
 from radar_audit_hub.store.sql import Arguments, plan
 
-from tests.bench.harness import Benchmark, Figure, Goal, Measure, Run, interleave, ratios
+from tests.bench.harness import Benchmark, Figure, Goal, Run, ratios
 from tests.bench.seed import RARE_ACTION, RARE_ACTOR, USUAL_ACTOR, Log, now_ms
 
 PAGE_EVENTS = 50
 FAR_PAGE = 1000
-_CALLS = 60  # of one search in one round
+_CALLS = 100  # of one search in one round
 _LIST_LENGTH = 12
 _HIT = re.compile(r"shared hit=(\d+)|shared read=(\d+)| read=(\d+)")
 
@@ -46,7 +46,7 @@ async def _run(run: Run) -> list[Figure]:
         }
         for search in searches.values():
             await search()  # fills the caches, outside the measurement
-        values = await interleave(run.rounds, searches)
+        values = await _medians(run.rounds, searches)
     finally:
         await database.close()
     first_ms = statistics.median(values["first"]) * 1000
@@ -70,8 +70,10 @@ def _against_first(values: dict[str, list[float]], name: str, label: str, goal: 
     return Figure(f"{label}, against page 1 (time)", ratios(values[name], values["first"]), goal)
 
 
-def _search(database: Database, log: Log, text: str, before: str | None, floor: Floors) -> Measure:
-    """Return a measurement of the median time of one page of a query."""
+def _search(
+    database: Database, log: Log, text: str, before: str | None, floor: Floors
+) -> Callable[[], Awaitable[None]]:
+    """Return a call that reads one page of a query."""
     query: Query = parse(text)
 
     async def call() -> None:
@@ -79,19 +81,24 @@ def _search(database: Database, log: Log, text: str, before: str | None, floor: 
         if not found.rows:
             raise RuntimeError(f"the search {text!r} found nothing")
 
-    return _median_of_calls(call)
+    return call
 
 
-def _median_of_calls(call: Callable[[], Awaitable[None]]) -> Measure:
-    async def measure() -> float:
-        times = []
+async def _medians(
+    rounds: int, searches: Mapping[str, Callable[[], Awaitable[None]]]
+) -> dict[str, list[float]]:
+    """Return each search's median seconds by round; within a round the calls take turns."""
+    values: dict[str, list[float]] = {name: [] for name in searches}
+    for _ in range(rounds):
+        times: dict[str, list[float]] = {name: [] for name in searches}
         for _ in range(_CALLS):
-            begun = time.perf_counter()
-            await call()
-            times.append(time.perf_counter() - begun)
-        return statistics.median(times)
-
-    return measure
+            for name, search in searches.items():
+                begun = time.perf_counter()
+                await search()
+                times[name].append(time.perf_counter() - begun)
+        for name, taken in times.items():
+            values[name].append(statistics.median(taken))
+    return values
 
 
 def _listed() -> list[str]:

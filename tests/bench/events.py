@@ -121,12 +121,12 @@ def prepared_events(
 
 
 def store_rows(
-    events: Sequence[PreparedEvent], recorded_ms: int, *, org_id: str = ORG
+    events: Sequence[PreparedEvent], recorded_ms: int, *, first: int = 0
 ) -> list[tuple[Any, ...]]:
-    """Return such rows in the order of the table's columns, with seqs from 0."""
+    """Return such rows of ORG in the order of the table's columns, with seqs from `first`."""
     return [
         (
-            org_id,
+            ORG,
             seq,
             e.id,
             e.actor_user_id,
@@ -143,7 +143,7 @@ def store_rows(
             e.pii_salt,
             e.leaf_hash,
         )
-        for seq, e in enumerate(events)
+        for seq, e in enumerate(events, first)
     ]
 
 
