@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
@@ -38,9 +39,10 @@ from .rules import Actor, Captured, Expired, Rejected, Source, actor_name, judge
 
 SCOPE = "ingest"
 _SLICE_SECONDS = 0.01  # a batch's CPU work gives the event loop a turn this often
-_LOOK_EVERY = 32  # events between two looks at the clock
+_PART_EVENTS = 32  # between two looks at the clock
 _MAX_MESSAGE = 300
 
+T = TypeVar("T")
 Outcome = PreparedEvent | Expired | Rejected
 
 
@@ -120,30 +122,45 @@ async def _store(
 
 
 async def _judge_all(hub: Hub, envelope: Envelope, source: Source) -> list[Outcome]:
-    pause = _Pause()
     events: list[WireEvent | Rejected] = []
-    for raw in envelope.events:
-        events.append(read_event(raw))
-        await pause.after_one()
-    names = {actor_name(event) for event in events if isinstance(event, WireEvent)}
-    people: dict[str, Actor] = {}
-    wanted = names - {None}
-    if wanted:
-        async with hub.db.read() as connection:
-            found = await people_of_org(connection, source.org_id, [n for n in wanted if n])
-        people.update(found)
+    async for raws in _slices(envelope.events):
+        events += map(read_event, raws)
+    people = await _people(hub, source.org_id, events)
     salts = hub.random_bytes(SALT_BYTES * len(events))
     outcomes: list[Outcome] = []
-    for index, event in enumerate(events):
-        salt = salts[index * SALT_BYTES : (index + 1) * SALT_BYTES]
-        outcomes.append(
-            event if isinstance(event, Rejected) else _prepare(event, source, people, salt)
-        )
-        await pause.after_one()
+    async for part in _slices(events):
+        first = len(outcomes)
+        outcomes += [
+            event
+            if isinstance(event, Rejected)
+            else _prepare(event, source, people, salts[at * SALT_BYTES : (at + 1) * SALT_BYTES])
+            for at, event in enumerate(part, first)
+        ]
     return outcomes
 
 
-def _prepare(event: WireEvent, source: Source, people: dict[str, Actor], salt: bytes) -> Outcome:
+async def _slices(items: Sequence[T]) -> AsyncIterator[Sequence[T]]:
+    """Yield the items in parts, with a turn for others whenever a slice of time is used up."""
+    since = time.perf_counter()
+    for first in range(0, len(items), _PART_EVENTS):
+        if time.perf_counter() - since > _SLICE_SECONDS:
+            await asyncio.sleep(0)
+            since = time.perf_counter()
+        yield items[first : first + _PART_EVENTS]
+
+
+async def _people(
+    hub: Hub, org_id: str, events: Sequence[WireEvent | Rejected]
+) -> Mapping[str, Actor]:
+    names = {actor_name(event) for event in events if isinstance(event, WireEvent)}
+    wanted = [name for name in names if name]
+    if not wanted:
+        return {}
+    async with hub.db.read() as connection:
+        return await people_of_org(connection, org_id, wanted)
+
+
+def _prepare(event: WireEvent, source: Source, people: Mapping[str, Actor], salt: bytes) -> Outcome:
     verdict = judge(event, source, people)
     if not isinstance(verdict, Captured):
         return verdict
@@ -166,19 +183,6 @@ def _result(outcome: Outcome, places: Iterator[Appended]) -> IngestResult:
         return IngestResult(result="expired")
     place = next(places)
     return IngestResult(result="duplicate" if place.duplicate else "accepted", id=place.id)
-
-
-class _Pause:
-    """Lets the loop serve others when a batch has used up its slice of time."""
-
-    def __init__(self) -> None:
-        self._count, self._since = 0, time.perf_counter()
-
-    async def after_one(self) -> None:
-        self._count += 1
-        if self._count % _LOOK_EVERY == 0 and time.perf_counter() - self._since > _SLICE_SECONDS:
-            await asyncio.sleep(0)
-            self._since = time.perf_counter()
 
 
 def routes() -> list[web.RouteDef]:
