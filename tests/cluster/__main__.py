@@ -107,7 +107,10 @@ def _up(options: argparse.Namespace, say: Progress) -> int:
         webhook=webhook, kind_image=options.kind_image,
     )  # fmt: skip
     busybox = cluster.load_image(small_archives(cache_folder() / "images")[0])
-    workload.apply(cluster, busybox, say)
+    try:
+        workload.apply(cluster, busybox, say)
+    except ClusterError as error:
+        raise ClusterError(f"{error}\nIt runs on, to be looked at; end it with `down`") from None
     say(f"{cluster.name} is up: Kubernetes {cluster.server_version()}")
     sys.stdout.write(f"{cluster.kubeconfig}\n")
     return _OK

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import fcntl
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -130,17 +131,28 @@ class MachineCluster(Cluster):
         """Start every component and wait until the node is ready."""
         for name in component_names():
             if name == "kubelet":
-                self._await(self._containerd_listens, "containerd is not up", _STEP_SECONDS)
+                self._await_part(self._containerd_listens, "containerd is not up")
             self._start(name)
         for archive in archives:
             self.load_image(archive)
         say("images are imported")
-        self.await_ready(_STEP_SECONDS)
+        self._await_part(self.is_ready, "the API server is not ready")
         say("the API server is ready")
         role = ["--clusterrole=system:node-proxier", "--user=system:kube-proxy"]
         self.kubectl("create", "clusterrolebinding", "radar-audit-test-kube-proxy", *role)
-        self.await_node(_STEP_SECONDS)
+        self._await_part(self._nodes_are_ready, "the node is not ready")
         say("the node is ready")
+
+    def _await_part(self, holds: Callable[[], bool], otherwise: str) -> None:
+        """Wait for a part of a cluster that starts, in vain as soon as any process has ended."""
+
+        def checked() -> bool:
+            told = self.complaint()
+            if told:
+                raise ClusterError(otherwise + told)
+            return holds()
+
+        self._await(checked, otherwise, _STEP_SECONDS)
 
     def _start(self, name: str) -> None:
         argv = command(name, self.layout, self._webhook)
@@ -161,21 +173,23 @@ def up(name: str, release: Release, webhook: AuditWebhook | None, say: Progress)
     """Start the cluster `name`, built first where that was never done, and wait until it is ready.
 
     ClusterError when one of that name runs, when the machine lacks something, or when a part does
-    not come up; nothing is left running then.
+    not come up; nothing is left running then, but its logs are kept.
     """
     prepare(say)
     place = layout(name, build(release, say))
-    if find(name) is not None:
-        raise ClusterError(f"the cluster {name} runs already; `make cluster-down` ends it")
-    remove(name)
-    say(f"starting Kubernetes {release.version} as {name}")
-    try:
-        cluster = _begin(place, webhook)
-        cluster.bring_up(small_archives(cache_folder() / "images"), say)
-    except BaseException:
-        remove(name)
-        raise
-    return cluster
+    with _alone(name):
+        if find(name) is not None:
+            raise ClusterError(f"the cluster {name} runs already; `make cluster-down` ends it")
+        _remove(name)
+        say(f"starting Kubernetes {release.version} as {name}")
+        try:
+            cluster = _begin(place, webhook)
+            cluster.bring_up(small_archives(cache_folder() / "images"), say)
+        except BaseException:
+            say(f"it did not come up; its logs are kept in {_keep_logs(place)}")
+            _remove(name)
+            raise
+        return cluster
 
 
 def find(name: str) -> MachineCluster | None:
@@ -197,6 +211,29 @@ def names() -> tuple[str, ...]:
 
 def remove(name: str) -> None:
     """End the cluster `name` if it runs, and remove its cgroups, folders and files."""
+    with _alone(name):
+        _remove(name)
+
+
+@contextlib.contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Let nobody else start or end the cluster `name` meanwhile."""
+    locks = cache_folder() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / name).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _keep_logs(place: Layout) -> Path:
+    target = cache_folder() / "failed" / place.name
+    shutil.rmtree(target, ignore_errors=True)
+    if place.logs.is_dir():
+        shutil.copytree(place.logs, target)
+    return target
+
+
+def _remove(name: str) -> None:
     note = _read_note(name)
     place = layout(name, Path())
     if note is not None:

@@ -7,6 +7,7 @@ themselves. Called by tests that run a part in a pod. Downloads nothing.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import hashlib
 import py_compile
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -36,6 +38,7 @@ _LEFT_OUT = (
     "config-*", "dist-packages", "ensurepip", "idlelib", "lib2to3", "lib-dynload/_test*",
     "lib-dynload/_tkinter*", "pydoc_data", "site-packages", "test", "tkinter", "turtledemo",
 )  # fmt: skip
+_KEPT_SECONDS = 86_400.0
 _FORM = "1"  # raise it when this module makes other layers of the same input
 
 
@@ -59,7 +62,18 @@ def python_archive(folder: Path) -> Archive:
     path = folder / f"python-{digest[:12]}.oci.tar"
     if not path.exists():
         write_archive(path, Image(name, layers, environ=environ, user="65532:65532"))
+    _forget_old(folder, {path, *(layer.path for layer in layers)}, time.time())
     return Archive(name, path)
+
+
+def _forget_old(folder: Path, kept: set[Path], now_seconds: float) -> None:
+    """Remove archives and layers that were not asked for in a day; touch those that were."""
+    for path in (*folder.glob("python-*.oci.tar"), *folder.glob("*-*.layer")):
+        with contextlib.suppress(FileNotFoundError):  # another run removes it
+            if path in kept:
+                path.touch()
+            elif path.stat().st_mtime < now_seconds - _KEPT_SECONDS:
+                path.unlink()
 
 
 def split_closure(parts: Iterable[str]) -> tuple[list[Distribution], list[Distribution]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.images import BUSYBOX_IMAGE, PAUSE_IMAGE, small_archives
 from tests.cluster.kubeconfig import registry_name
 from tests.cluster.oci import Image, LayerWriter, write_archive, write_layer
-from tests.cluster.python_image import PARTS, shared_libraries, split_closure
+from tests.cluster.python_image import PARTS, _forget_old, shared_libraries, split_closure
 
 _LDD = """\
 /usr/bin/python3:
@@ -156,3 +157,14 @@ def test_shared_libraries_are_the_files_that_ldd_found() -> None:
 def test_an_image_keeps_its_name_in_a_registry() -> None:
     name = registry_name("registry.example.com/tests/", BUSYBOX_IMAGE)
     assert name == "registry.example.com/tests/radar-audit/busybox:1"
+
+
+def test_images_that_nobody_asked_for_in_a_day_are_removed(tmp_path: Path) -> None:
+    kept, old, young = (tmp_path / f"python-{name}.oci.tar" for name in ("a", "b", "c"))
+    other = tmp_path / "busybox-1.oci.tar"
+    for path in (kept, old, young, other):
+        path.touch()
+        os.utime(path, (0, 0 if path is not young else 90_000))
+    _forget_old(tmp_path, {kept}, now_seconds=100_000)
+    assert sorted(tmp_path.iterdir()) == sorted([kept, young, other])
+    assert kept.stat().st_mtime > 100_000

@@ -1,6 +1,6 @@
 """Guards the test cluster itself: terminals in it, its audit log, its control, and its leaving.
 
-Only for the provider `machine`; `make e2e` runs it. The first run builds the programs.
+Only for the provider `machine`, and not part of `make test`. The first run builds the programs.
 """
 
 from __future__ import annotations
