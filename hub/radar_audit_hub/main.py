@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import secrets
@@ -77,6 +78,10 @@ def serve(config: Path | None, /, *, no_migrate: bool) -> None:
     configure(COMPONENT, settings.log_level, sys.stderr, redact_text)
     hide_statements()
     harden_process()
+    # What is loaded by now lives as long as the process, and batches make many objects that die
+    # together: looking through all of them as often as Python does costs a tenth of ingest.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     if no_migrate:
         settings = replace(settings, migrate=False)
     server = HubServer(settings, now_ms=_now_ms, random_bytes=secrets.token_bytes)
