@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 from tests.cluster.errors import ClusterError
 from tests.cluster.places import cache_folder
 from tests.cluster.progress import Progress
+from tests.cluster.toolchain import go_program
 from tests.cluster.versions import PACKAGES, Release
 
 _SHOWN_CHARACTERS = 2000
@@ -36,7 +35,7 @@ def build(release: Release, say: Progress) -> Path:
     """Return the folder with the programs of `release`, built if they are not there yet.
 
     The first build takes some ten minutes on two cores, and says what it is at. ClusterError when
-    Go is missing or too old, or when a build fails.
+    there is no Go and none can be had, or when a build fails.
     """
     folder = programs_folder(release)
     if folder.is_dir():
@@ -46,23 +45,26 @@ def build(release: Release, say: Progress) -> Path:
     with folder.with_name(folder.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
-            _check_go(release)
+            go = go_program(release.go_version, say)
             partial.mkdir(exist_ok=True)
             say(f"building Kubernetes {release.version}, once: about ten minutes on two cores")
             for number, (name, package) in enumerate(PACKAGES.items(), 1):
-                _build_one(release, package, partial / name, say, f"{number}/{len(PACKAGES)}")
+                count = f"{number}/{len(PACKAGES)}"
+                _build_one(go, release, package, partial / name, say, count)
             partial.rename(folder)
     return folder
 
 
-def _build_one(release: Release, package: str, target: Path, say: Progress, count: str) -> None:
+def _build_one(
+    go: str, release: Release, package: str, target: Path, say: Progress, count: str
+) -> None:
     if target.exists():
         say(f"{count} {target.name} is built already")
         return
     begun = time.monotonic()
     fresh = target.with_suffix(".new")
     # The lowest priority: whoever works on the machine meanwhile comes first.
-    command = ["nice", "-n", "19", "go", "build", f"-p={os.cpu_count() or 1}"]
+    command = ["nice", "-n", "19", go, "build", f"-p={os.cpu_count() or 1}"]
     command += [*release.build_flags, f"-o={fresh}", package]
     say(f"{count} {target.name} …")
     done = subprocess.run(
@@ -79,23 +81,3 @@ def go_environ() -> dict[str, str]:
     """Return our environment with what every build needs: static programs, the installed Go."""
     environ = {name: value for name, value in os.environ.items() if name != "GOFLAGS"}
     return environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
-
-
-def _check_go(release: Release) -> None:
-    go = shutil.which("go")
-    wanted = release.go_version
-    if go is None:
-        raise ClusterError(
-            f"Go is not on PATH; Kubernetes {release.version} needs Go {wanted} or newer"
-            " (https://go.dev/dl/)"
-        )
-    told = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=True)
-    found = told.stdout.strip().removeprefix("go")
-    if _numbers(found) < _numbers(wanted):
-        raise ClusterError(
-            f"{go} is Go {found}; Kubernetes {release.version} needs {wanted} or newer"
-        )
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)[:3]]
