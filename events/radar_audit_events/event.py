@@ -21,8 +21,13 @@ from .schema import validate_metadata
 MAX_METADATA_BYTES = 16 * 1024  # contract: metadata in canonical form
 MAX_TARGET_CHARS = 600  # cluster id, namespace and pod name with two slashes fit
 MAX_EMAIL_CHARS = 320
-# Ids and e-mails stand in CSV cells, logs and terminals: printable, no white space.
-_PRINTABLE = re.compile(r"^[^\s\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+\Z")
+MAX_USER_CHARS = 256
+# These stand in CSV cells, logs and terminals: no control characters, no line ends, no halves
+# of surrogate pairs. Targets and e-mails have no white space either.
+_UNSAFE = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+_WORD = re.compile(rf"^[^\s{_UNSAFE}]+\Z")
+# A user's name is whatever an identity provider gives ("Alice Doe"): spaces inside are right.
+_NAME = re.compile(rf"^[^\s{_UNSAFE}](?:[^{_UNSAFE}]*[^\s{_UNSAFE}])?\Z")
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,14 +81,15 @@ def validate_event(event: Event) -> bytes:
         errors.append(FieldError("target_type", f"must be {row.target_type} for {event.action}"))
     if not carries_time(event.id, event.created_at_ms):
         errors.append(FieldError("id", "must be an ae_ id that carries the time of created_at"))
-    for name, value, limit in (
-        ("target_id", event.target_id, MAX_TARGET_CHARS),
-        ("actor_user_id", event.actor_user_id, 256),
-        ("actor_email", event.actor_email, MAX_EMAIL_CHARS),
+    for name, value, limit, form in (
+        ("target_id", event.target_id, MAX_TARGET_CHARS, _WORD),
+        ("actor_user_id", event.actor_user_id, MAX_USER_CHARS, _NAME),
+        ("actor_email", event.actor_email, MAX_EMAIL_CHARS, _WORD),
     ):
-        if value is not None and (len(value) > limit or not _PRINTABLE.match(value)):
+        if value is not None and (len(value) > limit or not form.match(value)):
+            spaces = "spaces at an end" if form is _NAME else "spaces"
             errors.append(
-                FieldError(name, f"must be 1 to {limit} printable characters without spaces")
+                FieldError(name, f"must be 1 to {limit} printable characters without {spaces}")
             )
     if errors:
         raise EventInvalidError(errors)

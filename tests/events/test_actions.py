@@ -133,6 +133,10 @@ def test_compiled_validator_and_json_schema_judge_alike(action: str, data: st.Da
         ({"target_id": "a b"}, "target_id"),
         ({"target_id": ""}, "target_id"),
         ({"actor_email": "a@b.c\n"}, "actor_email"),
+        ({"actor_user_id": " alice"}, "actor_user_id"),
+        ({"actor_user_id": "alice\n"}, "actor_user_id"),
+        ({"actor_user_id": "al\x1bice"}, "actor_user_id"),
+        ({"actor_user_id": ""}, "actor_user_id"),
         ({"id": "ae_01ARZ3NDEK0000000000000000"}, "id"),
     ],
 )
@@ -140,6 +144,13 @@ def test_a_wrong_event_is_refused_by_field(changes: dict[str, Any], field: str) 
     with pytest.raises(EventInvalidError) as refused:
         validate_event(make_event(1, **changes))
     assert [e.field for e in refused.value.errors] == [field]
+
+
+@pytest.mark.parametrize(
+    "name", ["A", "Alice Doe", "CN=Alice,OU=X Y", "\u0410\u043b\u0438\u0441\u0430", "oidc:1"]
+)
+def test_a_name_of_any_identity_provider_is_taken(name: str) -> None:
+    validate_event(make_event(1, actor_user_id=name))
 
 
 def test_metadata_over_the_limit_is_refused() -> None:
