@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,6 @@ from radar_audit_collector.spool import Spool
 from radar_audit_collector.spool_records import NewEvent, Settlement
 
 DISK = "16m"
-FILLER_BYTES = 3 * 1024 * 1024  # somebody else's, so that even the ballast's end is near
 BOUND_BYTES = 64 * 1024 * 1024  # more than the disk has: the disk's end comes first
 
 
@@ -26,12 +26,24 @@ def mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True)
 
 
+def numbered(number: int) -> NewEvent:
+    return NewEvent(number, None, str(number).encode().ljust(2000))
+
+
+def fill_up(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    with contextlib.suppress(OSError):
+        while True:
+            os.write(descriptor, b"x" * 4096)
+    os.close(descriptor)
+
+
 async def append_until_refused(spool: Spool, first: int) -> int:
     """Append numbered events until one is refused; return the first number that was not kept."""
     number = first
     while True:
         try:
-            await spool.append([NewEvent(number, None, str(number).encode().ljust(2000))], {})
+            await spool.append([numbered(number)], {})
         except SpoolUnavailableError:
             return number
         number += 1
@@ -46,9 +58,12 @@ async def main(directory: Path) -> dict[str, object]:
     spool = Spool(directory / "spool", BOUND_BYTES)
     await spool.open()
     report: dict[str, object] = {}
+    kept = 300
+    for number in range(kept):
+        await spool.append([numbered(number)], {})
     filler = directory / "filler"
-    filler.write_bytes(b"x" * FILLER_BYTES)
-    kept = await append_until_refused(spool, 0)
+    fill_up(filler)  # somebody else's file takes the last block
+    kept = await append_until_refused(spool, kept)
     report["kept_exactly_what_was_acknowledged"] = await stored(spool) == list(range(kept))
     report["not_writable_when_full"] = not spool.is_writable
     for chunk in range(4):
