@@ -13,6 +13,8 @@ from aiohttp import web
 # Below this, averaged over the time spent waiting for the client, an answer is cut:
 # otherwise a client that reads a byte now and then would hold a database connection for days.
 MIN_BYTES_PER_SECOND = 32 * 1024
+# What is written at once: one timeout for megabytes would cut a slow client that does read.
+SLICE_BYTES = 256 * 1024
 
 
 class SlowClientError(ConnectionError):
@@ -31,6 +33,14 @@ class PatientWriter:
 
     async def write(self, chunk: bytes) -> None:
         """Send a chunk. Raises SlowClientError, or ConnectionError when the client is gone."""
+        if len(chunk) <= SLICE_BYTES:
+            await self._write(chunk)
+            return
+        view = memoryview(chunk)
+        for start in range(0, len(chunk), SLICE_BYTES):
+            await self._write(view[start : start + SLICE_BYTES])
+
+    async def _write(self, chunk: bytes | memoryview) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:

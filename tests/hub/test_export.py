@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 from radar_audit_hub.audit import exports
-from radar_audit_hub.streaming import PatientWriter, SlowClientError
+from radar_audit_hub.streaming import SLICE_BYTES, PatientWriter, SlowClientError
 from sqlalchemy import text
 
 from tests.support.hub_builder import (
@@ -205,12 +205,28 @@ async def test_http_1_0_gets_no_export_for_a_cut_would_not_show(hub: HubUnderTes
     assert "HTTP/1.1" in answer.json["detail"]
 
 
+async def test_large_chunk_is_written_in_slices_that_each_have_their_time() -> None:
+    class Taking:
+        def __init__(self) -> None:
+            self.slices: list[bytes] = []
+
+        async def write(self, chunk: bytes) -> None:
+            self.slices.append(bytes(chunk))
+
+    taking = Taking()
+    writer = PatientWriter(taking, write_timeout_seconds=30)  # type: ignore[arg-type]
+    data = bytes(range(256)) * (4 * SLICE_BYTES // 256) + b"end"
+    await writer.write(data)
+    assert b"".join(taking.slices) == data
+    assert max(map(len, taking.slices)) == SLICE_BYTES
+
+
 async def test_client_that_takes_a_byte_now_and_then_is_cut() -> None:
     class Trickling:
         async def write(self, chunk: bytes) -> None:
             await asyncio.sleep(0.02)
 
-    writer = PatientWriter(Trickling(), write_timeout_seconds=0.05)  # type: ignore[arg-type]
+    writer = PatientWriter(Trickling(), write_timeout_seconds=0.5)  # type: ignore[arg-type]
 
     async def send() -> None:
         for _ in range(100):

@@ -51,7 +51,8 @@ async def export(request: web.Request, caller: Principal, params: ListParams) ->
         try:
             await _send(request, response, chunks, params.format)
         except BaseException:
-            hub.metrics.exports_aborted.labels(params.format).inc()
+            if response.prepared:
+                hub.metrics.exports_aborted.labels(params.format).inc()
             raise
     return response
 

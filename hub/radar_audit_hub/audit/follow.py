@@ -89,12 +89,17 @@ class LogSignal:
         self._watches.clear()
 
     async def _poll(self, org_id: str, watch: _Watch) -> None:
+        failing = False
         while watch.waiters:
             watch.stir.clear()  # before the read: an append during it must lead to another one
             try:
                 watch.next_seq = await self._next_seq(org_id)
-            except Exception:  # the waiters outlive a database that is away for a moment
-                _logger.warning("cannot read the length of a log", exc_info=True)
+                failing = False
+            except Exception as error:  # the waiters outlive a database that is away for a moment
+                if not failing:  # once for each outage, not twice a second
+                    facts = {"error": type(error).__name__}
+                    _logger.warning("cannot read the length of a log", extra=facts)
+                failing = True
             for waiter, seq in watch.waiters.items():
                 if watch.next_seq > seq + 1 and not waiter.done():
                     waiter.set_result(None)
