@@ -15,8 +15,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 from radar_audit_runtime.probes import Probes
 from radar_audit_runtime.tasks import Tasks
@@ -91,7 +95,7 @@ class App:
         self._webhook = self._make_webhook()
         self._sources = Tasks()
         self._workers = Tasks()
-        self._logfile_alive = True
+        self._logfile_failed_at = -math.inf
         self.probes_port = 0
         self.webhook_port = 0
         self._probes = Probes(
@@ -126,7 +130,8 @@ class App:
             if self._tls is not None:
                 self._sources.start("webhook_tls", self._tls.watch, _RESTARTS)
         if settings.logfile_path is not None:
-            self._sources.start("logfile", self._follow_logfile, _RESTARTS)
+            follow = partial(self._follow_logfile, settings.logfile_path)
+            self._sources.start("logfile", follow, _RESTARTS)
         _logger.info(
             "the collector runs",
             extra={
@@ -194,19 +199,22 @@ class App:
             if failed:
                 raise CollectorError(f"the task {failed[0]} ended for good")
 
-    async def _follow_logfile(self) -> None:
-        path = self._settings.logfile_path
-        if path is None:
-            return
-        self._logfile_alive = False
-        try:
-            state = await self.spool.load_state(CHECKPOINT_KEY)
-            source = LogfileSource(path, state.values.get(CHECKPOINT_KEY))
-            self._logfile_alive = True
-            async for records, checkpoint in source.batches():
-                await self._accept_patiently(records, checkpoint)
-        finally:
-            self._logfile_alive = False
+    async def _follow_logfile(self, path: Path) -> None:
+        """Follow the log for ever; while it cannot be read, say so once and try again."""
+        trouble = ""
+        while True:
+            try:
+                state = await self.spool.load_state(CHECKPOINT_KEY)
+                source = LogfileSource(path, state.values.get(CHECKPOINT_KEY))
+                async for records, checkpoint in source.batches():
+                    await self._accept_patiently(records, checkpoint)
+                    trouble = ""
+            except CollectorError as exc:
+                self._logfile_failed_at = time.monotonic()
+                if trouble != str(exc):
+                    trouble = str(exc)
+                    _logger.warning("the log is not followed", extra={"cause": trouble})
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _accept_patiently(
         self, records: Sequence[AuditRecord | Skipped], checkpoint: bytes
@@ -235,8 +243,9 @@ class App:
         await self._intake.accept(records, "webhook")
 
     def _are_sources_alive(self) -> bool:
-        webhook_alive = self._webhook is None or self._webhook.is_listening
-        return webhook_alive and (self._settings.logfile_path is None or self._logfile_alive)
+        # A log that cannot be read fails anew with each try.
+        is_log_read = time.monotonic() - self._logfile_failed_at > 3 * _RETRY_SECONDS
+        return is_log_read and (self._webhook is None or self._webhook.is_listening)
 
     def _is_welcome(self) -> bool:
         return not self._deliverer.is_token_refused and not self._identity.is_conflicting

@@ -119,7 +119,10 @@ class Heartbeat:
     async def _describe(self) -> HeartbeatRequest:
         stats = self._spool.stats
         known = self._identity.known
-        open_sessions = await self._intake.open_session_ids()
+        try:
+            open_sessions = await self._intake.open_session_ids()
+        except SpoolUnavailableError:
+            open_sessions = []  # a sick spool is no reason to seem dead
         return HeartbeatRequest(
             collector_id=self._me.collector_id,
             instance_id=self._me.instance_id,

@@ -108,6 +108,22 @@ async def test_refused_token_makes_it_unready_and_says_which_check(tmp_path: Pat
             assert "rhc_test" not in process.output
 
 
+async def test_log_that_cannot_be_read_makes_it_unready_and_is_told_once(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    log.mkdir()
+    async with (
+        running_hub() as hub,
+        collector(tmp_path, hub, logfile_path=log, org_id="org_x") as process,
+    ):
+        await until_ready_says(process, "failing: sources")
+        log.rmdir()
+        log.write_bytes(audit_line() + b"\n")
+        await hub.until(lambda: len(hub.taken) == 1)
+        await until_ready_says(process, "ok")
+        (told,) = process.said("the log is not followed")
+        assert str(log) in told["cause"]
+
+
 async def test_nothing_is_delivered_when_the_token_belongs_to_another_org(tmp_path: Path) -> None:
     async with running_hub() as hub:
         hub.org_id = "org_other"
