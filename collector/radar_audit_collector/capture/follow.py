@@ -107,7 +107,6 @@ class LogFollower:
             some, lines = current.lines(self._chunk_bytes)
         except GZIP_ERRORS:
             self._faults.append(Skipped("archive_unreadable"))
-            self._unreadable.add(current.path)
             return self._leave(current), False
         except OSError as exc:
             raise LogfileError(self._path, exc) from exc

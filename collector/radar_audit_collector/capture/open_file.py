@@ -22,7 +22,6 @@ class OpenFile:
     """
 
     def __init__(self, path: Path, max_line_bytes: int) -> None:
-        self.path = path
         self.after = ""
         self._archive = path.suffix == ".gz"
         self._file: BinaryIO = open_log(path)

@@ -56,14 +56,12 @@ class LogFolder:
     def rotated_after(self, last: Checkpoint) -> list[LogFile]:
         """Return the rotated files that come after the one of `last`. Raises FolderChangedError.
 
-        If that one is gone (deleted as the oldest), all after the last that was read.
-        If it was renamed in another way than lumberjack's, none: the live file is next.
+        If that one is gone (deleted as the oldest, or renamed in another way than
+        lumberjack's), all after the last one that was read.
         """
         for place, file in enumerate(self.rotated):
             if _is_file_of(file, last):
                 return self.rotated[place + 1 :]
-        if any(_is_file_of(file, last) for file in self.others):
-            return []
         return [file for file in self.rotated if file.stamp > last.after]
 
 
