@@ -1,3 +1,5 @@
+"""Which records are terminals of a person through Radar: each rule, alone and in order."""
+
 from __future__ import annotations
 
 from typing import Any, get_args

@@ -1,3 +1,5 @@
+"""The prose of `check`: it names each rule, and never an argument of a command."""
+
 from __future__ import annotations
 
 from typing import Any, get_args

@@ -1,3 +1,5 @@
+"""Following a log over rotation, archives, truncation, restarts and half-written lines."""
+
 from __future__ import annotations
 
 import asyncio

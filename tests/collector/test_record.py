@@ -1,3 +1,5 @@
+"""Audit lines become records of allow-listed fields; whatever else they hold is gone."""
+
 from __future__ import annotations
 
 import json

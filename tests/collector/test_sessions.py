@@ -1,3 +1,5 @@
+"""Pairing of stages into sessions, example by example."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Pairing under any order, repetition and crash: the rows are always the same."""
+
 from __future__ import annotations
 
 import random
