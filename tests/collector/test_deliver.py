@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 import trustme
 from prometheus_client import CollectorRegistry
@@ -19,9 +16,9 @@ from radar_audit_collector.hub_client import Backoff, HubAddress, HubClient, Hub
 from radar_audit_collector.identity import Identity
 from radar_audit_collector.metrics import Metrics
 from radar_audit_collector.spool import Spool
-from radar_audit_collector.spool_records import NewEvent, NewGap
-from radar_audit_events.wire import Gap, IngestRequest, IngestResult, WireEvent
+from radar_audit_events.wire import IngestResult
 
+from tests.support.delivery import QUICK, event, line, names
 from tests.support.hub_shaped import (
     TOKEN,
     Fault,
@@ -34,76 +31,6 @@ from tests.support.hub_shaped import (
     status_only,
     store_then_lose_the_answer,
 )
-
-QUICK = DeliveryLimits(
-    batch_events=10,
-    linger_seconds=0,
-    retry_max_seconds=0.05,
-    token_retry_seconds=0.05,
-    skew_retry_seconds=0.05,
-)
-
-
-def event(number: int, claimed_org: str | None = None) -> NewEvent:
-    wire = WireEvent(
-        action="pod.exec_started",
-        session_id=f"s{number:05}",
-        created_at="2026-11-24T10:00:00.000Z",
-        actor_user_id="user_x",
-        metadata={"namespace": "demo", "pod": "web"},
-    )
-    return NewEvent(1_000 + number, claimed_org, msgspec.json.encode(wire))
-
-
-def names(count: int) -> list[str]:
-    return [f"s{number:05}" for number in range(count)]
-
-
-@dataclass
-class Line:
-    hub: HubShaped
-    spool: Spool
-    deliverer: Deliverer
-    metrics: Metrics
-    identity: Identity
-
-    def counted(self, name: str, **labels: str) -> float:
-        return self.metrics.registry.get_sample_value(f"radar_audit_collector_{name}", labels) or 0
-
-    async def emptied(self) -> None:
-        await self.hub.until(lambda: self.spool.stats.events == 0)
-        await asyncio.sleep(0)  # the depth is published one turn before the sender goes on
-        await asyncio.sleep(0)
-
-
-@asynccontextmanager
-async def line(
-    tmp_path: Path,
-    *,
-    limits: DeliveryLimits = QUICK,
-    org_id: str | None = "org_x",
-    token: HubToken | None = None,
-    timeout_seconds: float = 5.0,
-) -> AsyncIterator[Line]:
-    async with running_hub() as hub:
-        metrics = Metrics(CollectorRegistry())
-        spool = Spool(tmp_path / "spool", 64 * 1024 * 1024, on_lost=metrics.lose)
-        await spool.open()
-        identity = Identity(spool, org_id)
-        client = HubClient(
-            HubAddress(hub.url, None, timeout_seconds, "test"), token or HubToken(TOKEN)
-        )
-        await client.open()
-        deliverer = Deliverer(spool, client, identity, metrics, "collector-1", limits)
-        running = asyncio.create_task(deliverer.run())
-        try:
-            yield Line(hub, spool, deliverer, metrics, identity)
-            assert not running.done()
-        finally:
-            running.cancel()
-            await asyncio.wait([running])
-            await client.close()
-            await spool.close()
 
 
 async def test_events_arrive_in_order_in_bounded_batches(tmp_path: Path) -> None:
@@ -247,95 +174,6 @@ async def test_event_ahead_of_the_hubs_clock_waits_apart_until_it_is_accepted(
         await it.emptied()
         assert it.hub.order == ["s00001", "s00000"]
         assert await it.spool.dead_letters() == []
-
-
-@pytest.mark.parametrize("status", [400, 413, 422])
-@pytest.mark.parametrize("bad", [{0}, {9}, {3, 4}, set(range(9))], ids=str)
-async def test_bad_event_cannot_stop_the_others(tmp_path: Path, status: int, bad: set[int]) -> None:
-    wrong = {f"s{number:05}" for number in bad}
-
-    def refuse(batch: IngestRequest) -> int | None:
-        return status if any(e.session_id in wrong for e in batch.events) else None
-
-    async with line(tmp_path) as it:
-        it.hub.refuses_whole = refuse
-        await it.spool.append([event(n) for n in range(10)], {})
-        await it.emptied()
-        assert sorted(it.hub.order) == [n for n in names(10) if n not in wrong]
-        assert len(await it.spool.dead_letters()) == len(bad)
-
-
-async def test_nothing_is_given_up_while_the_hub_refuses_every_batch(tmp_path: Path) -> None:
-    async with line(tmp_path) as it:
-        it.hub.refuses_whole = lambda _: 422
-        await it.spool.append([event(n) for n in range(10)], {})
-        await it.hub.until(lambda: it.counted("deliveries_total", result="batch_refused") > 60)
-        assert await it.spool.dead_letters() == []
-        it.hub.refuses_whole = lambda _: None
-        await it.emptied()
-        assert sorted(it.hub.order) == names(10)
-
-
-async def test_event_refused_for_a_while_by_a_hub_in_change_is_not_given_up(
-    tmp_path: Path,
-) -> None:
-    refusals = 0
-
-    def refuse(batch: IngestRequest) -> int | None:
-        nonlocal refusals
-        if refusals < 6 and any(e.session_id == "s00003" for e in batch.events):
-            refusals += 1
-            return 422
-        return None
-
-    async with line(tmp_path) as it:
-        it.hub.refuses_whole = refuse
-        await it.spool.append([event(n) for n in range(10)], {})
-        await it.emptied()
-        assert sorted(it.hub.order) == names(10)
-        assert await it.spool.dead_letters() == []
-
-
-async def test_request_that_is_too_large_is_halved(tmp_path: Path) -> None:
-    async with line(tmp_path) as it:
-        it.hub.refuses_whole = lambda batch: 413 if len(batch.events) > 3 else None
-        await it.spool.append([event(n) for n in range(10)], {})
-        await it.emptied()
-        assert sorted(it.hub.order) == names(10)
-        assert await it.spool.dead_letters() == []
-
-
-async def test_gaps_are_told_beside_events_and_never_twice_under_two_names(
-    tmp_path: Path,
-) -> None:
-    async with line(tmp_path) as it:
-        it.hub.faults.append(status_only(503))
-        await it.spool.add_gap(NewGap("spool_full", 10, 20, 3))
-        await it.spool.append([event(0)], {})
-        await it.hub.until(lambda: it.spool.stats.gaps == 0)
-        await it.emptied()
-        (gap,) = it.hub.gaps.values()
-        assert (gap.count, gap.reason) == (3, "spool_full")  # type: ignore[attr-defined]
-
-
-async def test_gap_of_unknown_size_is_told_as_at_least_one(tmp_path: Path) -> None:
-    async with line(tmp_path) as it:
-        await it.spool.add_gap(NewGap("spool_corrupt", 20, 10, 0))
-        await it.spool.append([event(0)], {})
-        await it.hub.until(lambda: it.spool.stats.gaps == 0)
-        (gap,) = it.hub.gaps.values()
-        assert isinstance(gap, Gap)
-        assert (gap.count, gap.from_time < gap.to_time) == (1, True)
-
-
-async def test_refused_gaps_do_not_stop_events(tmp_path: Path) -> None:
-    async with line(tmp_path) as it:
-        it.hub.refuses_whole = lambda batch: 422 if batch.gaps else None
-        await it.spool.add_gap(NewGap("spool_full", 10, 20, 3))
-        await it.spool.append([event(n) for n in range(3)], {})
-        await it.emptied()
-        assert sorted(it.hub.order) == names(3)
-        assert it.spool.stats.gaps == 1
 
 
 async def test_events_of_a_claimed_org_wait_for_the_own_one_without_blocking_others(
