@@ -201,8 +201,9 @@ class LogFollower:
         else:
             place = folder.find(start)
             if place is None:
+                chosen = self._choose(live, folder)
                 self._faults.append(Skipped("checkpoint_lost"))
-                return self._choose(live, folder)
+                return chosen
             opened = self._try_open(place.path, start.offset)
         if opened is not None:
             opened.after = start.after
