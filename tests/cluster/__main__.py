@@ -20,7 +20,7 @@ from tests.cluster.pin import pin
 from tests.cluster.places import cache_folder
 from tests.cluster.progress import Progress
 from tests.cluster.provider import Component
-from tests.cluster.versions import DEFAULT_MINOR, MODULES, minors, release
+from tests.cluster.versions import MODULES, chosen_minor, minors, release
 from tests.cluster.webhook import AuditWebhook
 
 _OK = 0
@@ -42,12 +42,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     building = commands.add_parser("build", help="build the programs of a version, once")
-    building.add_argument("--kubernetes", choices=minors(), default=DEFAULT_MINOR)
+    building.add_argument("--kubernetes", choices=minors(), default=chosen_minor())
     building.set_defaults(run=_build)
 
     starting = commands.add_parser("up", help="start a cluster and wait until it is ready")
     _add_place(starting)
-    starting.add_argument("--kubernetes", choices=minors(), default=DEFAULT_MINOR)
+    starting.add_argument("--kubernetes", choices=minors(), default=chosen_minor())
     starting.add_argument("--kind-image", help="node image, with --provider kind")
     starting.add_argument("--audit-webhook", metavar="URL", help="send audit events there")
     starting.add_argument("--audit-webhook-ca", type=Path, metavar="FILE", help="its authority")

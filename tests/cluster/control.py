@@ -6,9 +6,11 @@ Owns both ends' form (a line of JSON each) and the client. The provider `machine
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,13 +50,23 @@ def first_process(control: Path) -> int:
 
     OSError (ConnectionRefusedError, FileNotFoundError) when nobody listens.
     """
-    with socket.socket(socket.AF_UNIX) as peer:
+    with socket.socket(socket.AF_UNIX) as peer, short_name(control) as name:
         peer.settimeout(_ANSWER_SECONDS)
-        peer.connect(str(control))
+        peer.connect(name)
         told = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         peer.sendall(encoded({"do": "list"}))
         peer.makefile("rb").readline()
     return int.from_bytes(told[:4], "little")
+
+
+@contextlib.contextmanager
+def short_name(path: Path) -> Iterator[str]:
+    """Yield a name of `path` that fits a socket's address, which holds 107 bytes, however long."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 def encoded(message: Mapping[str, Any]) -> bytes:
@@ -66,9 +78,9 @@ def _ask(
     control: Path, request: Mapping[str, Any], timeout_seconds: float = _ANSWER_SECONDS
 ) -> dict[str, Any]:
     try:
-        with socket.socket(socket.AF_UNIX) as peer:
+        with socket.socket(socket.AF_UNIX) as peer, short_name(control) as name:
             peer.settimeout(timeout_seconds)
-            peer.connect(str(control))
+            peer.connect(name)
             peer.sendall(encoded(request))
             line = peer.makefile("rb").readline()
     except OSError as error:

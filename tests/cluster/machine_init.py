@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.cgroups import enter
-from tests.cluster.control import encoded
+from tests.cluster.control import encoded, short_name
 from tests.cluster.mountpoints import hold
 
 _NAMESPACES = ("--cgroup", "--ipc", "--mount", "--net", "--pid", "--uts")
@@ -113,14 +113,15 @@ def _accept(children: Children, listener: socket.socket) -> None:
         threading.Thread(target=_attend, args=(children, peer), daemon=True).start()
 
 
-def take_commands(control: str) -> None:
+def take_commands(control: Path) -> None:
     """Answer on the socket `control`, and collect ended processes, for ever."""
     # Later clients meet a socket that answers, or none: it gets its name when it listens.
     listener = socket.socket(socket.AF_UNIX)
-    fresh = control + "~"
-    listener.bind(fresh)
+    fresh = control.with_name(control.name + "~")
+    with short_name(fresh) as name:
+        listener.bind(name)
     listener.listen()
-    Path(fresh).rename(control)
+    fresh.rename(control)
     children = Children()
     threading.Thread(target=_accept, args=(children, listener), daemon=True).start()
     children.reap()
@@ -140,7 +141,7 @@ def main() -> None:
     socket.sethostname(plan["hostname"])
     for command in plan["commands"]:
         subprocess.run(command, check=True)
-    take_commands(plan["control"])
+    take_commands(Path(plan["control"]))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,6 @@ from pathlib import Path
 
 from tests.cluster.errors import ClusterError
 
-# The longest path of a Unix socket that the kernel takes, without the closing zero byte.
-_SOCKET_PATH_BYTES = 107
-
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder of all that the test clusters keep."""
@@ -38,11 +35,6 @@ class Layout:
             raise ClusterError(
                 f"the cluster's name {self.name!r} is not lower-case letters, digits and dashes"
                 " (at most 32)"
-            )
-        if len(os.fsencode(self.control)) > _SOCKET_PATH_BYTES:
-            raise ClusterError(
-                f"the cache folder's path is too long for a socket in it ({self.folder});"
-                " set XDG_CACHE_HOME to a shorter one"
             )
 
     @property
@@ -110,5 +102,5 @@ class Layout:
 
 
 def layout(name: str, programs: Path, environ: Mapping[str, str] = os.environ) -> Layout:
-    """Return the layout of the cluster `name`; ClusterError when the name or the path is no use."""
+    """Return the layout of the cluster `name`; ClusterError when the name is no use."""
     return Layout(name, cache_folder(environ) / "running" / name, programs)

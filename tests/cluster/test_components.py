@@ -121,8 +121,3 @@ def test_clusters_have_folders_of_their_own_in_the_cache() -> None:
 def test_a_name_that_is_no_folder_name_is_refused(name: str) -> None:
     with pytest.raises(ClusterError, match="lower-case letters, digits and dashes"):
         layout(name, Path(), {"HOME": "/home/x"})
-
-
-def test_a_cache_folder_that_is_too_deep_for_a_socket_is_refused() -> None:
-    with pytest.raises(ClusterError, match="set XDG_CACHE_HOME to a shorter one"):
-        layout("main", Path(), {"XDG_CACHE_HOME": "/" + "x" * 100})

@@ -10,7 +10,15 @@ import pytest
 
 from tests.cluster.errors import ClusterError
 from tests.cluster.pin import go_mod
-from tests.cluster.versions import DEFAULT_MINOR, MODULES, PACKAGES, Release, minors, release
+from tests.cluster.versions import (
+    DEFAULT_MINOR,
+    MODULES,
+    PACKAGES,
+    Release,
+    chosen_minor,
+    minors,
+    release,
+)
 
 _PUBLISHED = """\
 module k8s.io/kubernetes
@@ -83,6 +91,11 @@ def test_a_changed_flag_has_another_key() -> None:
     other = Release(pinned.minor, "1.34.0", pinned.folder)
     assert other.build_flags != pinned.build_flags
     assert other.key.split("-")[1] != pinned.key.split("-")[1]
+
+
+def test_the_environment_chooses_the_version() -> None:
+    assert chosen_minor({"RADAR_AUDIT_CLUSTER_KUBERNETES": "1.36"}) == "1.36"
+    assert chosen_minor({}) == DEFAULT_MINOR
 
 
 def test_programs_are_told_their_version() -> None:

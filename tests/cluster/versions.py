@@ -7,13 +7,16 @@ lists it. Never runs anything.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.errors import ClusterError
 
 MODULES = Path(__file__).parent / "modules"
+VARIABLE = "RADAR_AUDIT_CLUSTER_KUBERNETES"
 DEFAULT_MINOR = "1.34"
 _VERSION_PACKAGES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
 _KUBERNETES = (
@@ -79,6 +82,11 @@ def minors(modules: Path = MODULES) -> tuple[str, ...]:
     """Return the versions that have a module, as ("1.34", "1.36")."""
     names = (path.parent.name.removeprefix("v") for path in modules.glob("v*/go.mod"))
     return tuple(sorted(names, key=lambda name: [int(part) for part in name.split(".")]))
+
+
+def chosen_minor(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the version that the environment asks for, else the default."""
+    return environ.get(VARIABLE) or DEFAULT_MINOR
 
 
 def release(minor: str, modules: Path = MODULES) -> Release:

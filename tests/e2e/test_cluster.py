@@ -23,7 +23,7 @@ from tests.cluster.progress import Progress
 from tests.cluster.provider import Component
 from tests.cluster.python_image import python_archive
 from tests.cluster.terminal import terminal
-from tests.cluster.versions import DEFAULT_MINOR, release
+from tests.cluster.versions import chosen_minor, release
 from tests.cluster.webhook import AuditWebhook
 
 pytestmark = pytest.mark.timeout(1800)
@@ -88,7 +88,7 @@ def sink(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def cluster(sink: Path) -> Iterator[MachineCluster]:
     webhook = AuditWebhook(f"http://127.0.0.1:{_SINK_PORT}/audit", max_wait_seconds=0.2)
-    up = machine.up("e2e-cluster", release(DEFAULT_MINOR), webhook, Progress())
+    up = machine.up("e2e-cluster", release(chosen_minor()), webhook, Progress())
     receiver = subprocess.Popen(
         up.in_network([sys.executable, "-c", _SINK, str(_SINK_PORT), str(sink)])
     )
@@ -229,7 +229,7 @@ def test_a_killed_api_server_comes_back_with_what_it_held(cluster: MachineCluste
 def test_two_clusters_run_side_by_side_and_one_leaves_the_other_alone(
     cluster: MachineCluster,
 ) -> None:
-    other = machine.up("e2e-other", release(DEFAULT_MINOR), None, Progress())
+    other = machine.up("e2e-other", release(chosen_minor()), None, Progress())
     assert "web" not in other.kubectl("get", "pods", "-A")
     other.down()
     assert machine.find("e2e-other") is None
@@ -257,7 +257,7 @@ def _traces() -> dict[str, object]:
 def test_a_cluster_leaves_nothing_behind() -> None:
     before = _traces()
     for _ in range(3):
-        up = machine.up("e2e-brief", release(DEFAULT_MINOR), None, Progress())
+        up = machine.up("e2e-brief", release(chosen_minor()), None, Progress())
         assert _traces()["settings"] == before["settings"]
         up.down()
         assert _traces() == before
@@ -265,7 +265,7 @@ def test_a_cluster_leaves_nothing_behind() -> None:
 
 def test_what_a_dead_cluster_left_is_removed() -> None:
     before = _traces()
-    up = machine.up("e2e-brief", release(DEFAULT_MINOR), None, Progress())
+    up = machine.up("e2e-brief", release(chosen_minor()), None, Progress())
     note = json.loads(up.layout.note.read_text())
     subprocess.run(["kill", "-9", str(note["parent"]["pid"])], check=True)
     eventually(lambda: machine.find("e2e-brief") is None)
