@@ -111,6 +111,11 @@ class CollectorProcess:
         """Where the webhook sink of the last start listens (plain HTTP)."""
         return f"http://127.0.0.1:{self.said(_STARTED)[-1]['webhook_port']}/audit"
 
+    @property
+    def probes_port(self) -> int:
+        """Where the probes and metrics of the last start listen."""
+        return int(self.said(_STARTED)[-1]["probes_port"])
+
     async def ready(self) -> str:
         """Return what /readyz says: `ok`, or the names of the failing checks."""
         return (await self._probe("readyz")).strip()
@@ -123,7 +128,7 @@ class CollectorProcess:
         return 0.0
 
     async def _probe(self, path: str) -> str:
-        port = self.said(_STARTED)[-1]["probes_port"]
+        port = self.probes_port
         async with (
             aiohttp.ClientSession() as client,
             client.get(f"http://127.0.0.1:{port}/{path}") as response,
