@@ -31,6 +31,10 @@ class WebhookError(CollectorError):
     """The webhook sink cannot start: its certificate, key or address is wrong."""
 
 
+class GatewayError(CollectorError):
+    """The gateway cannot start or renew: a folder, a file or its address is wrong."""
+
+
 class HubUnreachableError(CollectorError):
     """The hub gave no usable answer; the same request is tried again later.
 

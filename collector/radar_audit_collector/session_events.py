@@ -17,6 +17,7 @@ from .session_entries import Entry
 
 # Where the refusal was decided; the same from every capture source, so that the rows are too.
 DENIED_BY = "kubernetes"
+_UNSEEN: tuple[EndReason, ...] = ("assumed", "collector_restart")
 
 
 def start_event(session_id: str, entry: Entry, *, observed: bool) -> WireEvent:
@@ -51,6 +52,14 @@ def assumed_end_event(session_id: str, entry: Entry, assumed_us: int) -> WireEve
     return _end(session_id, entry, assumed_us, "assumed", None)
 
 
+def closed_event(session_id: str, entry: Entry, reason: EndReason) -> WireEvent:
+    """State that a terminal was closed, for a reason that the gateway knows.
+
+    `collector_restart` was not seen: the collector was not there to see it.
+    """
+    return _end(session_id, entry, entry.ended_us, reason, None)
+
+
 def denied_event(session_id: str, entry: Entry) -> WireEvent:
     """State that a terminal was refused; dated to the request, which both stages share."""
     return WireEvent(
@@ -82,7 +91,7 @@ def _end(
             # Two stamps of one API server; its clock may have been set back between them.
             "duration_ms": max(0, ended_us - entry.started_us) // 1000,
             "end_reason": reason,
-            "observed": reason != "assumed",
+            "observed": reason not in _UNSEEN,
             "started_at": _time(entry.started_us),
         },
         assumed_created_at=None if assumed_us is None else _time(assumed_us),

@@ -1,0 +1,254 @@
+"""One connection of Radar's to the API server: how it opens.
+
+Owns the order of events up to the relay: handshake, request head, status, journal.
+Called by `relay`, which accepts, and by its sides; from the relay on it is a plain
+`Pair`. Opening is a coroutine. Never looks at a byte behind a head, and never lets
+the journal hold a stream for longer than the bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from .answers import SWITCHING, read_status, refusal
+from .contexts import H2
+from .pair import Pair, Plane
+from .rules import CLOSE_FIELD, Decision, decide
+from .side import WRITE_MARK_BYTES, Side
+from .terminal import Terminal
+from .upstream import UpstreamError
+
+NOT_RECORDED = refusal(
+    503,
+    "ServiceUnavailable",
+    "the audit gateway cannot record this terminal now, and its policy is to refuse it then; "
+    "try again later",
+)
+
+
+class _GoneError(Exception):
+    """One of the two ends went away while the connection was opening."""
+
+
+class Connection(Pair):
+    """A pair that begins with Radar's side alone."""
+
+    __slots__ = ("_changed", "_opening")
+
+    def __init__(self, plane: Plane, client: Side) -> None:
+        """Wait for `client`'s transport; its owner must be made this object."""
+        super().__init__(plane, client)
+        self._opening: asyncio.Task[None] | None = None
+        self._changed: asyncio.Future[None] | None = None
+
+    # What the sides call while it opens.
+
+    def made(self, side: Side) -> None:
+        """Begin to open when Radar has connected, if there is room."""
+        if side is not self.client:
+            return
+        if self._plane.admit(self):
+            self._opening = asyncio.get_running_loop().create_task(self._open())
+        else:
+            side.abort()
+
+    def changed(self, side: Side) -> None:
+        """Wake the opening coroutine."""
+        if self._relaying:
+            self.ended(side)
+        elif self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
+    def lost(self, side: Side) -> None:
+        """Wake the opening coroutine, which ends then; later it is the pair's matter."""
+        if not self._relaying:
+            self.changed(side)
+        super().lost(side)
+
+    def _forget_if_gone(self) -> None:
+        if self._opening is None:
+            super()._forget_if_gone()
+
+    # Opening.
+
+    async def _open(self) -> None:
+        plane = self._plane
+        try:
+            async with asyncio.timeout(plane.config.opening_seconds):
+                decision = await self._reach_upstream()
+            plane.settled(self)
+            if decision is not None:
+                await self._carry_out(decision)
+        except TimeoutError:
+            plane.counters.add("opening_timed_out")
+            self.cut()
+        except (_GoneError, UpstreamError) as exc:
+            if isinstance(exc, UpstreamError):
+                plane.counters.add("alpn_mismatch" if exc.mismatch else "upstream_failed")
+                if exc.mismatch:
+                    plane.mismatched()
+            self.cut()
+        except Exception as exc:  # a fault of ours must not leave a connection hanging
+            plane.unexpected(exc)
+            self.cut()
+        finally:
+            plane.settled(self)
+            self._opening = None
+            self._forget_if_gone()
+
+    async def _reach_upstream(self) -> Decision | None:
+        """Shake hands with both ends; return what is to be done, null if it relays already."""
+        plane, client = self._plane, self.client
+        if not await client.shake_hands():
+            plane.counters.add("handshake_failed")
+            raise _GoneError
+        protocol = client.protocol
+        dialling = asyncio.ensure_future(plane.upstream.dial(self, protocol))
+        try:
+            decision = None
+            if protocol == H2 or not plane.capture:
+                plane.counters.add("connections_h2" if protocol == H2 else "connections_unwatched")
+            else:
+                plane.counters.add("connections_h1")
+                decision = await self._read_head()
+            if decision is None or decision.refuse is None:
+                self.upstream = await dialling
+        finally:
+            if not dialling.done():
+                dialling.cancel()
+            elif not dialling.cancelled() and dialling.exception() is None:
+                self.upstream = dialling.result()
+        if decision is None:
+            self._relay(whole_steps=protocol == H2)
+        return decision
+
+    async def _read_head(self) -> Decision:
+        client, looked_at = self.client, 0
+        client.gather()
+        close_off = self._plane.config.close_off
+        while True:
+            decision = decide(client.held, looked_at, os.urandom(16), close_off=close_off)
+            if decision is not None:
+                client.held = bytearray(decision.rest)
+                for note in decision.notes:
+                    self._plane.counters.add(note)
+                return decision
+            looked_at = len(client.held)
+            if client.eof:
+                raise _GoneError
+            await self._next_change()
+
+    async def _carry_out(self, decision: Decision) -> None:
+        if decision.refuse is not None:
+            self._refuse(decision.refuse)
+            return
+        terminal = None
+        if decision.exec is not None:
+            terminal = Terminal(self._plane.link, decision.exec, decision.audit_id)
+            if self._plane.config.failure_policy == "required" and not await terminal.may_start(
+                self._plane.config.required_ms / 1000
+            ):
+                self._plane.counters.add("exec_not_recorded_refused")
+                self._refuse(NOT_RECORDED)
+                return
+        upstream = self._reached()
+        upstream.send(decision.send)
+        if decision.watch:
+            await self._await_status(upstream, terminal)
+            return
+        if decision.line_open:
+            await self._pass_request_line(upstream)
+        self._relay(whole_steps=False)
+
+    async def _pass_request_line(self, upstream: Side) -> None:
+        """Let a very long request line pass, and close off what follows it."""
+        client = self.client
+        while True:
+            held = client.held
+            end = held.find(b"\n") + 1
+            if 0 < end < len(held):
+                if held[end] not in b" \t":  # a fold would join the field; Go refuses it as it is
+                    held[end:end] = CLOSE_FIELD
+                return
+            ready = len(held) - 1 if end else len(held)
+            upstream.send(held[:ready])
+            del held[:ready]
+            if client.eof or upstream.eof or upstream.backlog_bytes() > WRITE_MARK_BYTES:
+                raise _GoneError
+            client.gather()
+            await self._next_change()
+
+    async def _await_status(self, upstream: Side, terminal: Terminal | None) -> None:
+        """Hold the client's bytes until the API server has answered; relay only behind a 101."""
+        client, counters = self.client, self._plane.counters
+        upstream.gather()
+        while True:
+            progress = read_status(upstream.held)
+            if progress.passed:
+                client.send(upstream.held[: progress.passed])
+                del upstream.held[: progress.passed]
+                upstream.gather()
+                continue
+            status = progress.status
+            if status is not None or upstream.eof:
+                break
+            if client.eof:
+                raise _GoneError
+            await self._next_change()
+        if status != SWITCHING:
+            counters.add("upgrade_refused")
+            if terminal is not None:
+                terminal.answered(status or 0)
+            # The connection stays HTTP: a later request on it would pass unseen.
+            client.muted = True
+        elif terminal is None:
+            counters.add("upgrade_switched")
+        elif not await self._start(terminal):
+            self._refuse(NOT_RECORDED)
+            return
+        self._relay(whole_steps=False)
+
+    async def _start(self, terminal: Terminal) -> bool:
+        """Tell the journal; tell whether the client may have its 101."""
+        plane = self._plane
+        required = plane.config.failure_policy == "required"
+        wait_ms = plane.config.required_ms if required else plane.config.confirm_ms
+        self._terminal = terminal
+        plane.counters.add("exec_opened")
+        if await terminal.start(wait_ms / 1000):
+            return True
+        plane.counters.add("exec_not_recorded_refused" if required else "start_unconfirmed")
+        if required:
+            self._note_end("error")
+        return not required
+
+    def _refuse(self, answer: bytes) -> None:
+        """Answer the client ourselves, and end."""
+        if self.upstream is not None:
+            self.upstream.abort()
+        self._relaying = True
+        self.client.send(answer)
+        self.client.finish(clean=True)
+        self._begin_linger()
+
+    def _reached(self) -> Side:
+        """Return the upstream side if both ends are still there."""
+        if self.upstream is None or self.upstream.transport is None:
+            raise _GoneError
+        if self.client.transport is None:
+            raise _GoneError
+        return self.upstream
+
+    def _relay(self, *, whole_steps: bool) -> None:
+        upstream, client = self._reached(), self.client
+        self._relaying = True
+        client.relay_to(upstream, whole_steps=whole_steps)
+        upstream.relay_to(client, whole_steps=whole_steps)
+
+    async def _next_change(self) -> None:
+        self._changed = asyncio.get_running_loop().create_future()
+        try:
+            await self._changed
+        finally:
+            self._changed = None

@@ -1,0 +1,120 @@
+"""TLS over memory buffers: ciphertext in, plaintext out, and back; no socket.
+
+Owns one TLS object with its two buffers, and what went wrong with it. Called by
+`side`, which owns the transport. Never lets a byte into an exception, a log or a
+repr.
+
+Why not asyncio's own TLS: it holds half a MiB a connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+RECEIVE_BYTES = 64 * 1024
+_RECORD_BYTES = 16 * 1024  # the largest plaintext of one TLS record
+_Read = Callable[[int, memoryview], int]
+
+
+class Buffers:
+    """The receive and the plaintext buffer that all connections of a process share.
+
+    One of each will do: the event loop hands bytes on before it reads the next socket.
+    """
+
+    __slots__ = ("plain", "received")
+
+    def __init__(self) -> None:
+        """Hold 64 KiB of ciphertext, and room for all that may come out of a step."""
+        self.received = memoryview(bytearray(RECEIVE_BYTES))
+        self.plain = memoryview(bytearray(RECEIVE_BYTES + 4 * _RECORD_BYTES))
+
+
+class Engine:
+    """One end of a TLS connection; without `server_hostname` the accepting one.
+
+    `closed` tells that the peer said close_notify, `broken` that its bytes (or ours)
+    make no sense as TLS. `incoming` takes ciphertext; `outgoing` has what must be sent.
+    """
+
+    __slots__ = ("_plain", "_read", "broken", "closed", "incoming", "outgoing", "tls")
+
+    def __init__(
+        self, buffers: Buffers, context: ssl.SSLContext, server_hostname: str | None
+    ) -> None:
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(
+            self.incoming,
+            self.outgoing,
+            server_side=server_hostname is None,
+            server_hostname=server_hostname,
+        )
+        # With a buffer, read() returns a count; typeshed knows only the other form.
+        self._read = cast("_Read", self.tls.read)
+        self._plain = buffers.plain
+        self.closed = self.broken = False
+
+    def shake(self) -> bool:
+        """Go on with the handshake; tell whether it is over, well or (`broken`) not."""
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError:  # a certificate that does not fit is one, too
+            self.broken = True
+        return True
+
+    def decrypt(self) -> int:
+        """Fill the shared plaintext buffer; return how far.
+
+        Until nothing is left: no event would come for records that are here already.
+        """
+        filled = 0
+        incoming, plain, read = self.incoming, self._plain, self._read
+        try:
+            while incoming.pending:
+                count = read(_RECORD_BYTES, plain[filled:])
+                if not count:
+                    self.closed = True
+                    break
+                filled += count
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.closed = True
+        except ssl.SSLError:
+            self.broken = True
+        return filled
+
+    def encrypt(self, filled: int) -> bytes:
+        """Return the records for what stands in the shared plaintext buffer up to `filled`."""
+        plain, write = self._plain, self.tls.write
+        try:
+            done = write(plain[:filled])
+            while done < filled:
+                done += write(plain[done:filled])
+        except ssl.SSLError:
+            self.broken = True
+        return self.outgoing.read()
+
+    def encrypt_bytes(self, plaintext: bytes | bytearray) -> bytes:
+        """Return the records for some plaintext of one's own."""
+        try:
+            done = 0
+            with memoryview(plaintext) as view:
+                while done < len(view):
+                    done += self.tls.write(view[done:])
+        except ssl.SSLError:
+            self.broken = True
+        return self.outgoing.read()
+
+    def close_notify(self) -> bytes:
+        """Return the record that ends our direction; the other one stays open."""
+        # It would wait for the peer's own close_notify; all that is here was read, so that
+        # it cannot swallow anything.
+        with contextlib.suppress(ssl.SSLError):
+            self.tls.unwrap()
+        return self.outgoing.read()

@@ -1,0 +1,184 @@
+"""The two sides of a connection in relay, and how they end.
+
+Owns the order of ends: what one side ends, the other is told in the same way
+behind all that came before; a half-closed pair does not stay for ever. Called by
+its sides and by `relay`; `connection` adds how a pair opens. All of it is
+callbacks. Never looks at a byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from .config import RelayConfig
+from .counters import Counters
+from .engine import Buffers
+from .link import Link
+from .side import Side
+from .terminal import EndReason, Terminal
+from .upstream import Upstream
+
+_LINGER_SECONDS = 5.0
+_LINGER_SHORT_TICKS = 1  # where a terminal is over, or the other connection gone
+_LINGER_IDLE_TICKS = 12  # a half-closed connection on which nothing moves
+_LINGER_STUCK_TICKS = 24  # as above, with bytes that its peer does not read
+
+
+class Plane(Protocol):
+    """What all connections of the relay share."""
+
+    config: RelayConfig
+    counters: Counters
+    buffers: Buffers
+    upstream: Upstream
+    link: Link
+    capture: bool
+
+    def admit(self, pair: Pair) -> bool:
+        """Take a new connection, or tell that there is no room."""
+
+    def settled(self, pair: Pair) -> None:
+        """Note that a connection is no longer opening."""
+
+    def forget(self, pair: Pair) -> None:
+        """Note that a connection is gone."""
+
+    def mismatched(self) -> None:
+        """Note that the API server's protocols are not what was offered."""
+
+    def unexpected(self, error: BaseException) -> None:
+        """Report a fault of the gateway itself."""
+
+
+class Pair:
+    """A pair of sides; it is known to `plane` until both are gone."""
+
+    __slots__ = (
+        "_linger",
+        "_moved",
+        "_plane",
+        "_relaying",
+        "_terminal",
+        "_ticks",
+        "client",
+        "upstream",
+    )
+
+    def __init__(self, plane: Plane, client: Side) -> None:
+        """Have one side; there is no relay before `upstream` is there, too."""
+        self._plane = plane
+        self.client = client
+        self.upstream: Side | None = None
+        self._linger: asyncio.TimerHandle | None = None
+        self._terminal: Terminal | None = None
+        self._relaying = False
+        self._ticks = self._moved = 0
+
+    @property
+    def has_terminal(self) -> bool:
+        """Tell whether a terminal is open on it."""
+        return self._terminal is not None and self._terminal.is_open
+
+    def shut(self, reason: EndReason) -> None:
+        """End it from our side: both get what is under way, then the end."""
+        self._note_end(reason)
+        if not self._relaying:
+            self.cut()
+            return
+        for side in self._sides():
+            side.finish(clean=True)
+        self._begin_linger()
+
+    def cut(self) -> None:
+        """End it at once, whatever is under way."""
+        for side in self._sides():
+            side.abort()
+        self._forget_if_gone()
+
+    # What the sides call.
+
+    def later_bytes(self, side: Side) -> None:
+        """A client goes on after an answer that closed it off: end its stream upstream."""
+        if self.upstream is not None and not self.upstream.finished:
+            self._plane.counters.add("later_request_cut")
+            self.upstream.finish(clean=True)
+            self._begin_linger()
+
+    def ended(self, side: Side) -> None:
+        """One direction is over: end it at the other side in the same way."""
+        self._note_end(self._reason(side))
+        other = self.upstream if side is self.client else self.client
+        if other is not None:
+            other.finish(clean=side.clean)
+        if all(each.eof for each in self._sides()):
+            for each in self._sides():
+                each.close()
+        self._begin_linger()
+
+    def lost(self, side: Side) -> None:
+        """One connection is gone; the other gets what is under way, then the end."""
+        if self._relaying:
+            self.ended(side)
+        self._forget_if_gone()
+
+    # Closing.
+
+    def _sides(self) -> tuple[Side, ...]:
+        return (self.client,) if self.upstream is None else (self.client, self.upstream)
+
+    def _reason(self, side: Side) -> EndReason:
+        if side.failure in ("tls", "flood"):
+            return "error"
+        if side is self.client:
+            return "client_closed"
+        return "server_closed" if side.clean else "error"
+
+    def _note_end(self, reason: EndReason) -> None:
+        if self._terminal is not None:
+            self._terminal.mark_end(reason)
+
+    def _begin_linger(self) -> None:
+        if self._linger is None:
+            self._ticks = 0
+            self._moved = self._progress()
+            self._arm()
+        if self._terminal is not None and not self._backlog():
+            self._terminal.send_end()
+
+    def _arm(self) -> None:
+        self._linger = asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        """Look after a connection that is half closed: it may not stay so for ever."""
+        moved, backlog = self._progress(), self._backlog()
+        self._ticks = 0 if moved != self._moved else self._ticks + 1
+        self._moved = moved
+        if self._terminal is not None and not backlog:
+            self._terminal.send_end()
+        is_short = self._terminal is not None or any(s.transport is None for s in self._sides())
+        limit = _LINGER_SHORT_TICKS if is_short else _LINGER_IDLE_TICKS
+        if self._ticks >= (_LINGER_STUCK_TICKS if backlog else limit):
+            self.cut()
+        else:
+            self._arm()
+
+    def _progress(self) -> int:
+        return sum(side.carried for side in self._sides()) - self._backlog()
+
+    def _backlog(self) -> int:
+        return sum(side.backlog_bytes() for side in self._sides())
+
+    def _forget_if_gone(self) -> None:
+        if any(side.transport is not None for side in self._sides()):
+            return
+        if self._linger is not None:
+            self._linger.cancel()
+        if self._terminal is not None:
+            self._terminal.mark_end("error")
+            self._terminal.send_end()
+        for side in self._sides():
+            if side.failure in ("tls", "flood"):
+                self._plane.counters.add("relay_failed")
+            side.release()
+        self._plane.forget(self)
