@@ -112,7 +112,7 @@ class _Status(msgspec.Struct, gc=False):
     code: int = 0
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, gc=False):
     """The typed view that is decoded; it holds the raw URI, so it never leaves this module."""
 
     auditID: str  # noqa: N815
