@@ -79,7 +79,9 @@ async def mixed(any_hub: HubUnderTest) -> dict[str, str]:
         "exec": make_event(1),
         "ended": make_event(2, action="pod.exec_ended", actor_email="bob@acme.com"),
         "created": make_event(3, action="cluster.created", actor_user_id="user_carol"),
-        "invited": make_event(4, action="org_invitation.created", target_id="inv_1"),
+        "invited": make_event(
+            4, action="org_invitation.created", target_id="inv_1", actor_user_id="Dave Doe"
+        ),
         "old": make_event(5, created_at_ms=NOW_MS - 8 * DAY_MS, target_id="cl_2/a/b"),
     }
     ids = await any_hub.append(*events.values())
@@ -97,6 +99,7 @@ async def mixed(any_hub: HubUnderTest) -> dict[str, str]:
         ([("target_type", "cluster"), ("target_type", "org_invitation")], {"created", "invited"}),
         ([("actor", "BOB@acme.com")], {"ended"}),
         ([("actor", "user_carol")], {"created"}),
+        ([("actor", "Dave Doe")], {"invited"}),
         ([("target", "inv_1")], {"invited"}),
         ([("target", "cl_2/*")], {"old"}),
         ([("range", "7d")], {"exec", "ended", "created", "invited"}),

@@ -170,14 +170,23 @@ async def test_client_that_stops_reading_is_cut_and_frees_everything(
             await freed(hub)
             with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                 await read_chunked(reader)
-        async with hub.hub.db.read() as connection:
-            found = await connection.execute(
-                text(
-                    "SELECT count(*) FROM pg_stat_activity WHERE "
-                    "datname = current_database() AND state <> 'idle'"
-                )
+        for _ in range(200):
+            if await busy_connections(hub) == 1:  # this very question
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError("a connection still works for the client who left")
+
+
+async def busy_connections(hub: HubUnderTest) -> int:
+    """Return how many connections to the hub's PostgreSQL database are at work."""
+    async with hub.hub.db.read() as connection:
+        found = await connection.execute(
+            text(
+                "SELECT count(*) FROM pg_stat_activity WHERE "
+                "datname = current_database() AND state <> 'idle'"
             )
-            assert found.scalar_one() == 1  # this very question
+        )
+        return int(found.scalar_one())
 
 
 async def test_client_that_hangs_up_frees_everything(any_hub: HubUnderTest) -> None:

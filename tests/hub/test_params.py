@@ -98,7 +98,7 @@ def test_equal_filters_have_equal_texts_whatever_the_order() -> None:
         ([("action", "a\0b")], "action", "NUL"),
         ([("action", f"a{n}") for n in range(51)], "action", "at most 50 times"),
         ([("target_type", "pdo")], "target_type", "did you mean pod?"),
-        ([("actor", "a b")], "actor", "e-mail or a user_ id"),
+        ([("actor", "a" * 321)], "actor", "e-mail or a user's id of at most 320"),
         ([("actor", "a"), ("actor", "b")], "actor", "given once"),
         ([("target", "x" * 601)], "target", "at most 600 characters"),
         ([("target", "a*b")], "target", "only at its end"),

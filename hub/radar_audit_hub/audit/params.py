@@ -186,9 +186,10 @@ def _target_type(reader: Reader, text: str) -> Value | None:
 
 
 def _actor(reader: Reader, text: str) -> Value | None:
-    if len(text) > _MAX_TEXT or any(c.isspace() for c in text):
-        message = f"must be an e-mail or a user_ id of at most {_MAX_TEXT} characters, no spaces"
-        reader.refuse("actor", message)
+    if len(text) > _MAX_TEXT:
+        reader.refuse(
+            "actor", f"must be an e-mail or a user's id of at most {_MAX_TEXT} characters"
+        )
         return None
     return Value(text)
 
