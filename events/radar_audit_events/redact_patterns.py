@@ -1,42 +1,48 @@
 r"""How secrets look in text: the patterns of `redact`, which alone calls them.
 
-Never decides what replaces a match. Two properties hold by form, and tests check them:
+Never decides what replaces a match. Three properties hold by form, and tests check them:
 
 - Time is linear: a scan of unbounded length is possessive and nothing that can fail follows
   it, so that no character is scanned from two starts.
 - A pattern that meets another's secret takes all of it or stops before it: all tokens share
   one set of characters, and a run, which may begin anywhere, goes on through the white space
   of a credential, a key or a quoted command.
+- Every possessive group that can fail midway has the last alternative `_BACK`.
 """
 
 from __future__ import annotations
 
 import re
 
+# Matches nothing. Where a turn of a possessive group fails midway, Python before 3.11.5 (Debian
+# 12 has 3.11.2) goes on from that place, not from the end of the turn before (CPython gh-106052).
+# To try one more alternative first takes it back to there.
+_BACK = "(?!)"
 _DOUBLE_QUOTED = r'"(?:[^"\\]|\\.)*+"?+'
 _SINGLE_QUOTED = r"'(?:[^'\\]|\\.)*+'?+"
 # What people type is not always escaped: a quote ends it only before what can follow a value.
-_DOUBLE_TYPED = r""""(?:[^"\\]|\\.|"(?![\s,:;)}>\]'&\\]|\Z))*+"?+"""
-_SINGLE_TYPED = r"""'(?:[^'\\]|\\.|'(?![\s,:;)}>\]"&\\]|\Z))*+'?+"""
+_DOUBLE_TYPED = rf""""(?:[^"\\]|\\.|"(?![\s,:;)}}>\]'&\\]|\Z)|{_BACK})*+"?+"""
+_SINGLE_TYPED = rf"""'(?:[^'\\]|\\.|'(?![\s,:;)}}>\]"&\\]|\Z)|{_BACK})*+'?+"""
 # A string of JSON that stands inside another string of JSON.
-_NESTED_QUOTED = r'\\"(?:[^"\\]|\\\\(?:\\.|[^\\]))*+(?:\\")?+'
+_NESTED_QUOTED = rf'\\"(?:[^"\\]|\\\\(?:\\.|[^\\])|{_BACK})*+(?:\\")?+'
 # A list or tuple, as JSON or Python writes it.
 _LISTED = (
-    rf"""[\[(](?:[^\])"'\\]|{_NESTED_QUOTED}|\\[^"]|{_DOUBLE_QUOTED}|{_SINGLE_QUOTED})*+[\])]?+"""
+    rf"""[\[(](?:[^\])"'\\]|{_NESTED_QUOTED}|\\[^"]|{_DOUBLE_QUOTED}|{_SINGLE_QUOTED}|{_BACK})*+"""
+    r"""[\])]?+"""
 )
 _VALUE = f"(?:{_DOUBLE_QUOTED}|{_SINGLE_QUOTED}|{_NESTED_QUOTED}|{_LISTED})"
-_ARGUMENT = f"(?:{_DOUBLE_TYPED}|{_SINGLE_TYPED}|{_NESTED_QUOTED}|{_LISTED})"
+_ARGUMENT = f"(?:{_DOUBLE_TYPED}|{_SINGLE_TYPED}|{_NESTED_QUOTED}|{_LISTED}|{_BACK})"
 _COMMAND_IS = "command(?:=|%3d|%253d)"
 _SCHEME_IS = r"(?:bearer|basic)(?:[ \t+]|%20){1,64}+"
 _PRIVATE_KEY = (
-    r'-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:[^-"]|-(?!----END))*+'
-    r"(?:-----END [A-Z ]{0,40}PRIVATE KEY-----)?+"
+    rf'-----BEGIN [A-Z ]{{0,40}}PRIVATE KEY-----(?:[^-"]|-(?!----END)|{_BACK})*+'
+    rf"(?:-----END [A-Z ]{{0,40}}PRIVATE KEY-----|{_BACK})?+"
 )
 # What a URL or credential can run through: up to white space, or a double quote that closes a
 # string. Where text stands inside JSON, a quote of the URL's own has a backslash before it.
 _RUN = (
     rf"(?:{_COMMAND_IS}{_ARGUMENT}?+|{_SCHEME_IS}|{_PRIVATE_KEY}"
-    r'|[^\s"\\]|\\["\\]?+|"(?![\s,:)}>\]]|\Z))*+'
+    rf'|[^\s"\\]|\\["\\]?+|"(?![\s,:)}}>\]]|\Z)|{_BACK})*+'
 )
 _TOKEN_CHAR = "[A-Za-z0-9_+/=.-]"  # noqa: S105  # a character class, no password
 
@@ -62,7 +68,7 @@ TOKEN = re.compile(
 )
 JWT = re.compile(rf"eyJ{_TOKEN_CHAR}*+")
 MIN_JWT_CHARS = 14  # the first part of {"alg":""}, the shortest header
-AUTHORITY = re.compile(r'://(?P<authority>(?:[^\s/?#"<>:]|:(?!//))*+)')
+AUTHORITY = re.compile(rf'://(?P<authority>(?:[^\s/?#"<>:]|:(?!//)|{_BACK})*+)')
 
 OPENS_TERMINAL = re.compile(rf"{_COMMAND_IS}|/(?:exec|attach)/?\?", re.IGNORECASE)
 SEPARATOR = re.compile(r"(&amp;|\\u0026|[&?#])")

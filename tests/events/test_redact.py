@@ -208,6 +208,49 @@ def test_pattern_has_the_form_that_is_linear(pattern: re.Pattern[str]) -> None:
     _check_linear(sre_parser.parse(pattern.pattern, pattern.flags))
 
 
+# A turn made of these alone leaves no trace when it fails.
+_PLAIN = frozenset({sre.LITERAL, sre.NOT_LITERAL, sre.IN, sre.ANY, sre.AT, sre.FAILURE})
+_NOTHING = repr(sre_parser.parse("(?!)"))
+
+
+def _can_fail_midway(items: Any) -> bool:
+    """Whether a turn of these parsed items may fail after it has left where it began."""
+    return any(
+        op not in _PLAIN
+        and (position or op is not sre.BRANCH or any(map(_can_fail_midway, arg[1])))
+        for position, (op, arg) in enumerate(items)
+    )
+
+
+def _check_goes_back(items: Any) -> None:
+    """Assert that a possessive group which can fail midway tries what matches nothing last."""
+    for op, argument in items:
+        if op is sre.POSSESSIVE_REPEAT and _can_fail_midway(argument[2]):
+            (only, branches), *more = argument[2]
+            assert (only, more) == (sre.BRANCH, []), "it is no choice"
+            assert repr(branches[1][-1]) == _NOTHING, "its last choice may leave a trace"
+        if op is sre.BRANCH:
+            for branch in argument[1]:
+                _check_goes_back(branch)
+        elif op is sre.SUBPATTERN:
+            _check_goes_back(argument[3])
+        elif op in {sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT}:
+            _check_goes_back(argument[2])
+
+
+@pytest.mark.parametrize("pattern", redact_patterns.ALL, ids=lambda pattern: pattern.pattern[:24])
+def test_pattern_means_the_same_to_every_python(pattern: re.Pattern[str]) -> None:
+    _check_goes_back(sre_parser.parse(pattern.pattern, pattern.flags))
+
+
+@pytest.mark.parametrize(
+    "bad", ["(?:a(?!b))*+", "(?:a|:(?!//))*+", "x(?:(?:ab?c)*+)", "(?:ab*c)?+"]
+)
+def test_check_catches_patterns_that_some_pythons_read_differently(bad: str) -> None:
+    with pytest.raises(AssertionError):
+        _check_goes_back(sre_parser.parse(bad))
+
+
 @pytest.mark.parametrize("bad", ["a*b", "(?:a*)*", "a*+b", "(?:x|a*+)b", "a(?=b*)c", "(?:a*+b)?+"])
 def test_check_of_the_form_catches_patterns_that_are_not_linear(bad: str) -> None:
     with pytest.raises(AssertionError):
