@@ -7,7 +7,6 @@ themselves. Called by tests that run a part in a pod. Downloads nothing.
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import hashlib
 import py_compile
@@ -16,7 +15,6 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -38,7 +36,7 @@ _LEFT_OUT = (
     "config-*", "dist-packages", "ensurepip", "idlelib", "lib2to3", "lib-dynload/_test*",
     "lib-dynload/_tkinter*", "pydoc_data", "site-packages", "test", "tkinter", "turtledemo",
 )  # fmt: skip
-_KEPT_SECONDS = 86_400.0
+_KEPT = 4
 _FORM = "1"  # raise it when this module makes other layers of the same input
 
 
@@ -62,18 +60,18 @@ def python_archive(folder: Path) -> Archive:
     path = folder / f"python-{digest[:12]}.oci.tar"
     if not path.exists():
         write_archive(path, Image(name, layers, environ=environ, user="65532:65532"))
-    _forget_old(folder, {path, *(layer.path for layer in layers)}, time.time())
+    _forget_old(folder, [path, *(layer.path for layer in layers)])
     return Archive(name, path)
 
 
-def _forget_old(folder: Path, kept: set[Path], now_seconds: float) -> None:
-    """Remove archives and layers that were not asked for in a day; touch those that were."""
-    for path in (*folder.glob("python-*.oci.tar"), *folder.glob("*-*.layer")):
-        with contextlib.suppress(FileNotFoundError):  # another run removes it
-            if path in kept:
-                path.touch()
-            elif path.stat().st_mtime < now_seconds - _KEPT_SECONDS:
-                path.unlink()
+def _forget_old(folder: Path, used: Iterable[Path]) -> None:
+    """Note that `used` were, and keep only the last few used of each kind."""
+    for path in used:
+        path.touch()
+    for pattern in ("python-*.oci.tar", "base-*.layer", "packages-*.layer", "parts-*.layer"):
+        found = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in found[_KEPT:]:
+            path.unlink(missing_ok=True)
 
 
 def split_closure(parts: Iterable[str]) -> tuple[list[Distribution], list[Distribution]]:

@@ -159,12 +159,11 @@ def test_an_image_keeps_its_name_in_a_registry() -> None:
     assert name == "registry.example.com/tests/radar-audit/busybox:1"
 
 
-def test_images_that_nobody_asked_for_in_a_day_are_removed(tmp_path: Path) -> None:
-    kept, old, young = (tmp_path / f"python-{name}.oci.tar" for name in ("a", "b", "c"))
+def test_only_the_last_used_images_are_kept(tmp_path: Path) -> None:
+    images = [tmp_path / f"python-{number}.oci.tar" for number in range(6)]
     other = tmp_path / "busybox-1.oci.tar"
-    for path in (kept, old, young, other):
+    for age, path in enumerate([*images, other]):
         path.touch()
-        os.utime(path, (0, 0 if path is not young else 90_000))
-    _forget_old(tmp_path, {kept}, now_seconds=100_000)
-    assert sorted(tmp_path.iterdir()) == sorted([kept, young, other])
-    assert kept.stat().st_mtime > 100_000
+        os.utime(path, (0, 1000 - age))
+    _forget_old(tmp_path, [images[5]])
+    assert sorted(tmp_path.iterdir()) == sorted([images[5], *images[:3], other])
