@@ -110,17 +110,17 @@ def retry_key_of(record: AuditRecord) -> str:
 
 
 def actor_of(user: str | None) -> str | None:
-    """Return the user's name as an actor id: white space and controls are written as %XX.
+    """Return the user's name as an actor id: controls and odd white space are written as %XX.
 
-    The hub takes 256 printable characters without spaces; a dashboard that
-    impersonates may use names that are neither. Null where there is no name.
+    The hub takes 256 printable characters without spaces at the ends; a dashboard
+    that impersonates may use longer names, or others. Null where there is no name.
     """
     if not user:
         return None
-    if user.isprintable() and " " not in user:
-        return user
-    escaped = (char if char.isprintable() and char != " " else quote(char) for char in user)
-    return "".join(escaped)[:MAX_USER_CHARS]
+    name = user.strip(" ")
+    if not name.isprintable():
+        name = "".join(char if char.isprintable() else quote(char) for char in name)
+    return name[:MAX_USER_CHARS].rstrip(" ") or None
 
 
 def session_id_of(audit_id: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from radar_audit_collector.session_entries import actor_of
 from radar_audit_collector.sessions import SessionLimits, Sessions, Step
 from radar_audit_events.schema import validate_metadata
 
@@ -283,8 +284,14 @@ def test_quiet_tick_changes_nothing() -> None:
 
 
 def test_name_with_spaces_or_controls_becomes_an_actor_the_hub_takes() -> None:
-    journal = Journal().feed([audit_line(person="Zoë van\x00 Dam\u2028", groups=("radar:owner",))])
-    assert journal.events[0].event.actor_user_id == "Zoë%20van%00%20Dam%E2%80%A8"
+    journal = Journal().feed([audit_line(person="Zoë van\x00 Dam ", groups=("radar:owner",))])
+    assert journal.events[0].event.actor_user_id == "Zoë van%00 Dam"
+
+
+def test_actor_id_fits_the_hubs_bounds() -> None:
+    assert actor_of("x" * 300) == "x" * 256
+    assert actor_of("x" * 255 + " y") == "x" * 255
+    assert actor_of("   ") is None
 
 
 def test_events_fit_their_actions_and_hold_no_argv() -> None:
