@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import trustme
-
 from radar_audit_collector.capture.gateway.config import RelayConfig
 from radar_audit_collector.capture.gateway.messages import Lines, decode, encode
 from radar_audit_collector.capture.gateway.relay import Relay
@@ -207,7 +206,7 @@ class World:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(WAIT_SECONDS):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - of counters, which tell nobody
                 await asyncio.sleep(0.005)
 
 

@@ -14,8 +14,8 @@ import os
 from .answers import SWITCHING, read_status, refusal
 from .contexts import H2
 from .pair import Pair, Plane
-from .rules import CLOSE_FIELD, Decision, decide
-from .side import WRITE_MARK_BYTES, Side
+from .rules import Decision, decide, pass_line
+from .side import Side
 from .terminal import Terminal
 from .upstream import UpstreamError
 
@@ -165,16 +165,11 @@ class Connection(Pair):
         """Let a very long request line pass, and close off what follows it."""
         client = self.client
         while True:
-            held = client.held
-            end = held.find(b"\n") + 1
-            if 0 < end < len(held):
-                if held[end] not in b" \t":  # a fold would join the field; Go refuses it as it is
-                    held[end:end] = CLOSE_FIELD
+            passing, is_over = pass_line(client.held)
+            upstream.send(passing)
+            if is_over:
                 return
-            ready = len(held) - 1 if end else len(held)
-            upstream.send(held[:ready])
-            del held[:ready]
-            if client.eof or upstream.eof or upstream.backlog_bytes() > WRITE_MARK_BYTES:
+            if client.eof or upstream.eof or upstream.is_congested():
                 raise _GoneError
             client.gather()
             await self._next_change()

@@ -95,6 +95,23 @@ def decide(
     return _ordinary(raw, rest, head.line.end, (), close_off=close_off)
 
 
+def pass_line(held: bytearray) -> tuple[bytes, bool]:
+    """Take what may pass of a request line that goes on (see `line_open`) out of `held`.
+
+    Return it, and whether the line is over: then CLOSE_FIELD is in it, and `held` may pass.
+    """
+    end = held.find(b"\n") + 1
+    is_over = 0 < end < len(held)
+    if is_over:
+        # A fold would join the field; Go refuses such a head as it is.
+        passing = bytes(held[:end]) + (b"" if held[end] in _BLANKS else CLOSE_FIELD)
+    else:
+        end = len(held) - 1 if end else len(held)  # whether a fold follows is not known yet
+        passing = bytes(held[:end])
+    del held[:end]
+    return passing, is_over
+
+
 def _exec(
     head: RequestHead, target: Target, raw: bytes, rest: bytes, random_bytes: bytes
 ) -> Decision:
@@ -149,7 +166,7 @@ def _unfinished(buffer: bytearray, *, close_off: bool) -> Decision:
     target = read_target(method, text) if space or b"?" in text else None
     if target is None or exec_names(target.path) is not None:
         return Decision(("exec_oversized",), refuse=OVERSIZED)
-    return _line_open(buffer, len(buffer), close_off=close_off)
+    return _line_open(buffer, MAX_HEAD_BYTES, close_off=close_off)
 
 
 def _line_open(buffer: bytearray, line_end: int, *, close_off: bool) -> Decision:

@@ -1,0 +1,3 @@
+module radar-audit/tests/go_heads
+
+go 1.21
