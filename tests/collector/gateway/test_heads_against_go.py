@@ -11,6 +11,7 @@ from radar_audit_collector.capture.gateway.heads import MAX_HEAD_BYTES, find_end
 
 from tests.support.gateway_world import exec_head
 from tests.support.go_heads import GoHeads, running_go_heads
+from tests.support.hostile_heads import EXEC_2, HOSTILE, VERSION, check, passing, streams
 
 
 @pytest.fixture(scope="module")
