@@ -13,6 +13,7 @@ import contextlib
 import json
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -79,8 +80,8 @@ class Certificates:
 class TlsServer:
     """Accepts TLS connections and runs `handler` for each in a thread of its own.
 
-    `heard` has what each handler's connection sent before its handler returned, if the
-    handler keeps it there. `faults` are errors of handlers, which tests look at.
+    `faults` are errors of handlers, which tests look at. A stream that ends without
+    close_notify is one (`ssl.SSLEOFError`).
     """
 
     def __init__(self, context: ssl.SSLContext, handler: Handler) -> None:
@@ -111,15 +112,18 @@ class TlsServer:
             except OSError:
                 return
             self.accepted += 1
-            thread = threading.Thread(target=self._serve, args=(sock,), daemon=True)
+            thread = threading.Thread(target=self._serve, args=(sock, self.accepted), daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def _serve(self, sock: socket.socket) -> None:
+    def _serve(self, sock: socket.socket, number: int) -> None:
         sock.settimeout(WAIT_SECONDS)
         try:
-            with self.context.wrap_socket(sock, server_side=True) as conn:
-                self.handler(conn)
+            with self.context.wrap_socket(
+                sock, server_side=True, suppress_ragged_eofs=False
+            ) as conn:
+                # The relay's own first connection, which asks for the protocols, sends nothing.
+                (read_all if number == 1 else self.handler)(conn)
         except Exception as exc:
             self.faults.append(exc)
         finally:
@@ -300,3 +304,75 @@ def exec_head(
         *fields,
     ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+class BareClient:
+    """A TLS client over its own memory buffers, which can do what `ssl.SSLSocket` cannot.
+
+    It can end only its own direction, end without close_notify, and reset. Blocking.
+    """
+
+    def __init__(self, port: int, context: ssl.SSLContext) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), WAIT_SECONDS)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname="127.0.0.1")
+        while not self._try(self.tls.do_handshake):
+            self._receive()
+        self._flush()
+
+    def send(self, data: bytes) -> None:
+        self.tls.write(data)
+        self._flush()
+
+    def receive(self) -> bytes:
+        """Return some bytes; none at the end of the stream (see `ended_clean`)."""
+        while True:
+            try:
+                return self.tls.read(65536)
+            except ssl.SSLZeroReturnError:
+                return b""
+            except ssl.SSLWantReadError:
+                if not self._receive():
+                    raise EOFError("the stream ended without close_notify") from None
+
+    def receive_all(self) -> bytes:
+        parts = []
+        while part := self.receive():
+            parts.append(part)
+        return b"".join(parts)
+
+    def end_own_direction(self) -> None:
+        """Send close_notify, and go on reading."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.unwrap()
+        self._flush()
+
+    def end_without_notice(self) -> None:
+        """Send a bare FIN, and go on reading."""
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """Vanish as a killed process does whose buffers are not empty."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def _try(self, call: Callable[[], object]) -> bool:
+        try:
+            call()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return False
+        return True
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self.sock.sendall(self._outgoing.read())
+
+    def _receive(self) -> bool:
+        data = self.sock.recv(65536)
+        if data:
+            self._incoming.write(data)
+        return bool(data)
