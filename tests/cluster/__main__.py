@@ -152,7 +152,7 @@ def _run(options: argparse.Namespace, say: Progress) -> int:
 
 def _stop(options: argparse.Namespace, say: Progress) -> int:
     cluster = choice.find(options.provider, options.name)
-    ended = cluster.stop(options.component, kill=not options.gently, wait_seconds=90)
+    ended = cluster.stop(options.component, kill=not options.gently, wait_seconds=120)
     say(f"the {options.component} {'has ended' if ended else 'still runs'}")
     return _OK if ended else _ERROR
 

@@ -119,10 +119,10 @@ def component_names() -> tuple[str, ...]:
         "etcd",
         "kube-apiserver",
         "containerd",
-        "kube-controller-manager",
-        "kube-scheduler",
         "kubelet",
         "kube-proxy",
+        "kube-controller-manager",
+        "kube-scheduler",
     )
 
 

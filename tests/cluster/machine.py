@@ -132,12 +132,14 @@ class MachineCluster(Cluster):
         for name in component_names():
             if name == "kubelet":
                 self._await_part(self._containerd_listens, "containerd is not up")
+                for archive in archives:
+                    self.load_image(archive)
+                say("images are imported")
+            if name == "kube-controller-manager":
+                # Started earlier, it would sleep for seconds before it tries again.
+                self._await_part(self.is_ready, "the API server is not ready")
+                say("the API server is ready")
             self._start(name)
-        for archive in archives:
-            self.load_image(archive)
-        say("images are imported")
-        self._await_part(self.is_ready, "the API server is not ready")
-        say("the API server is ready")
         role = ["--clusterrole=system:node-proxier", "--user=system:kube-proxy"]
         self.kubectl("create", "clusterrolebinding", "radar-audit-test-kube-proxy", *role)
         self._await_part(self._nodes_are_ready, "the node is not ready")
