@@ -135,7 +135,7 @@ async def test_two_hubs_on_one_database_store_each_fact_once(postgres_url: str) 
         a_start("bad", created_at="yesterday"),
         a_start(""),
         a_start("x" * 65),
-        a_start("bad", actor_user_id="two words"),
+        a_start("bad", actor_user_id="two\nlines"),
         a_start("bad", unknown=1),
         a_start("bad", metadata="none"),
         {"action": "pod.exec_started"},
