@@ -6,12 +6,13 @@ BIN := .venv/bin
 CODE := events runtime collector hub cli tests scripts demo
 ARGS ?=
 AUDIT_LOG ?=
+export AUDIT_LOG
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: bootstrap ## Start hub and collector on a replayed audit log (AUDIT_LOG=/path follows a real one)
-	@$(BIN)/python demo/run.py $(if $(AUDIT_LOG),--audit-log '$(AUDIT_LOG)') $(ARGS)
+	@$(BIN)/python demo/run.py $(if $(AUDIT_LOG),--audit-log "$$AUDIT_LOG") $(ARGS)
 
 test: bootstrap ## Run the tests (unit, property, contract; SQLite and a PostgreSQL of its own)
 	@$(BIN)/pytest -n 2 $(ARGS)

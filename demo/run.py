@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def _run(parts: Parts, place: Place, audit_log: Path | None) -> None:
-    if audit_log is not None and not audit_log.is_file():
+    if audit_log is not None and not (audit_log.is_file() and os.access(audit_log, os.R_OK)):
         raise PartsError(f"AUDIT_LOG is {audit_log}, which is no file that can be read")
     followed = audit_log.resolve() if audit_log else place.replayed_log
     org = create_org(place)

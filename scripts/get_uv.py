@@ -118,7 +118,13 @@ def downloaded() -> Path:
             f"no uv is pinned for {' '.join(machine)}; install uv {VERSION} so that it is on PATH"
         )
     name, sha256 = WHEELS[machine]
-    program.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        program.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BootstrapError(
+            f"the cache folder {cache} cannot be made ({error.strerror});"
+            " set XDG_CACHE_HOME to a folder that can be written to"
+        ) from None
     with tempfile.TemporaryDirectory(dir=program.parent) as folder:
         wheel = Path(folder) / name
         say(f"fetching uv {VERSION} from {without_password(index_url())}")

@@ -137,6 +137,16 @@ def test_an_unknown_machine_is_told_what_to_do(
         get_uv.downloaded()
 
 
+def test_a_cache_that_cannot_be_made_is_told_what_to_do(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file))
+    with pytest.raises(get_uv.BootstrapError, match="set XDG_CACHE_HOME"):
+        get_uv.downloaded()
+
+
 @pytest.mark.parametrize(
     "said, is_used",
     [("uv 0.13.9 (x)", True), ("uv 1.0.0", True), ("uv 0.12.9", False), ("what?", False)],
