@@ -1,10 +1,12 @@
 """The collector as a whole: what is started, in which order, and how it ends.
 
 Owns the wiring; nothing else knows all parts. Called by `main`. Start order:
-probes, spool, identity, intake, delivery, heartbeat, sources; the end is the
-reverse, with one last delivery between. Never reads the environment.
+gateway, probes, spool, identity, intake, delivery, heartbeat, other sources; the
+end is the reverse but for the gateway, which goes before delivery, with one last
+delivery behind it. Never reads the environment.
 
-Readiness means "captures and keeps": the spool can be written, the sources are
+The gateway's relay is first, as Radar waits for it: once the probes answer, it
+listens. Readiness means "captures and keeps": the spool can be written, the sources are
 alive, the hub takes our token. A hub that is down is no reason to be unready:
 nothing is lost while the spool has room, and a restart would help nobody; look
 at spool_oldest_timestamp_seconds for that.
@@ -25,6 +27,9 @@ from pathlib import Path
 from radar_audit_runtime.probes import Probes
 from radar_audit_runtime.tasks import Tasks
 
+from .addresses import split_address
+from .capture.gateway.config import RelayConfig
+from .capture.gateway.source import GatewaySource
 from .capture.logfile import CHECKPOINT_KEY, LogfileSource
 from .capture.record import AuditRecord, Skipped
 from .capture.tls import ServerTls
@@ -36,7 +41,7 @@ from .hub_client import HubAddress, HubClient, HubToken
 from .identity import Identity
 from .intake import Intake
 from .metrics import Metrics
-from .settings import PREFIX, CollectorSettings, split_address
+from .settings import PREFIX, CollectorSettings
 from .spool import Spool
 
 COMPONENT = "collector"
@@ -50,8 +55,17 @@ _logger = logging.getLogger(__name__)
 class App:
     """One running collector."""
 
-    def __init__(self, settings: CollectorSettings, token: HubToken, version: str) -> None:
-        """Make the parts; nothing is opened and nothing listens yet. Raises WebhookError."""
+    def __init__(
+        self,
+        settings: CollectorSettings,
+        token: HubToken,
+        version: str,
+        relay_config: RelayConfig | None = None,
+    ) -> None:
+        """Make the parts; nothing is opened and nothing listens yet. Raises WebhookError.
+
+        With a `relay_config` the gateway is one of them.
+        """
         self._settings = settings
         self._metrics = metrics = Metrics()
         self._collector_id = settings.resolved_collector_id()
@@ -67,25 +81,12 @@ class App:
             ),
             token,
         )
-        self._deliverer = Deliverer(
-            self.spool,
-            self._client,
-            self._identity,
-            metrics,
-            self._collector_id,
-            DeliveryLimits(
-                settings.batch_events,
-                settings.batch_linger_seconds,
-                settings.retry_max_seconds,
-                settings.token_retry_seconds,
-                settings.skew_retry_seconds,
-            ),
-        )
+        self._deliverer = self._make_deliverer()
         self._heartbeat = Heartbeat(
             SelfDescription(self._collector_id, secrets.token_hex(8), version, settings.sources),
             self._client,
             self.spool,
-            self._intake,
+            self._open_session_ids,
             self._identity,
             metrics,
             settings.heartbeat_seconds,
@@ -93,6 +94,7 @@ class App:
         )
         self._tls = _webhook_tls(settings)
         self._webhook = self._make_webhook()
+        self._gateway = None if relay_config is None else self._make_gateway(relay_config)
         self._sources = Tasks()
         self._workers = Tasks()
         self._logfile_failed_at = -math.inf
@@ -106,7 +108,7 @@ class App:
                 "spool": lambda: self.spool.is_writable,
                 "sources": self._are_sources_alive,
                 "hub_auth": self._is_welcome,
-                "tasks": lambda: self._sources.healthy() and self._workers.healthy(),
+                "tasks": lambda: not self._failed_tasks(),
             },
         )
 
@@ -116,10 +118,15 @@ class App:
         Raises CollectorError (the spool is another's, a port is taken, a task gave up).
         """
         settings = self._settings
+        if self._gateway is not None:
+            await self._gateway.start()
         await self._start_probes()
         await self._until_stored(self.spool.open)
         await self._until_stored(self._identity.load)
         self._on_identity()
+        if self._gateway is not None:
+            await self._until_stored(self._gateway.load)
+            self._gateway.start_journal()
         await self._open_client()
         self._workers.start("intake", self._intake.run, _RESTARTS)
         self._workers.start("heartbeat", self._heartbeat.run, _RESTARTS)
@@ -139,6 +146,7 @@ class App:
                 "sources": ",".join(settings.sources),
                 "probes_port": self.probes_port,
                 "webhook_port": self.webhook_port,
+                "gateway_port": 0 if self._gateway is None else self._gateway.port,
             },
         )
         await self._watch()
@@ -151,6 +159,9 @@ class App:
         await self._sources.stop()
         if self._webhook is not None:
             await self._webhook.stop()
+        if self._gateway is not None:
+            await self._gateway.drain()
+            await self._gateway.stop()
         await self._workers.stop()
         if self.spool.is_writable:
             with contextlib.suppress(SpoolUnavailableError):
@@ -195,7 +206,9 @@ class App:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
-            failed = self._sources.failed() + self._workers.failed()
+            with contextlib.suppress(SpoolUnavailableError):
+                self._metrics.sessions_active.set(len(await self._open_session_ids()))
+            failed = self._failed_tasks()
             if failed:
                 raise CollectorError(f"the task {failed[0]} ended for good")
 
@@ -227,6 +240,45 @@ class App:
             except SpoolUnavailableError:
                 await asyncio.sleep(_RETRY_SECONDS)
 
+    def _failed_tasks(self) -> tuple[str, ...]:
+        of_gateway = () if self._gateway is None else self._gateway.failed()
+        return of_gateway + self._sources.failed() + self._workers.failed()
+
+    async def _open_session_ids(self) -> list[str]:
+        """Return the ids of the terminals that are open, each once, whoever saw them.
+
+        Raises SpoolUnavailableError.
+        """
+        of_gateway = [] if self._gateway is None else self._gateway.open_session_ids()
+        return list(dict.fromkeys(of_gateway + await self._intake.open_session_ids()))
+
+    def _make_deliverer(self) -> Deliverer:
+        settings = self._settings
+        return Deliverer(
+            self.spool,
+            self._client,
+            self._identity,
+            self._metrics,
+            self._collector_id,
+            DeliveryLimits(
+                settings.batch_events,
+                settings.batch_linger_seconds,
+                settings.retry_max_seconds,
+                settings.token_retry_seconds,
+                settings.skew_retry_seconds,
+            ),
+        )
+
+    def _make_gateway(self, relay_config: RelayConfig) -> GatewaySource:
+        return GatewaySource(
+            self._settings.gateway,
+            relay_config,
+            self.spool,
+            lambda records: self._intake.accept(records, "gateway"),
+            lambda: self._intake.rules,
+            self._metrics,
+        )
+
     def _make_webhook(self) -> WebhookSource | None:
         settings = self._settings
         if not settings.webhook_enabled:
@@ -245,7 +297,9 @@ class App:
     def _are_sources_alive(self) -> bool:
         # A log that cannot be read fails anew with each try.
         is_log_read = time.monotonic() - self._logfile_failed_at > 3 * _RETRY_SECONDS
-        return is_log_read and (self._webhook is None or self._webhook.is_listening)
+        is_relaying = self._gateway is None or self._gateway.is_listening
+        is_sink_open = self._webhook is None or self._webhook.is_listening
+        return is_log_read and is_relaying and is_sink_open
 
     def _is_welcome(self) -> bool:
         return not self._deliverer.is_token_refused and not self._identity.is_conflicting

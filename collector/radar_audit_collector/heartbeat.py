@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -26,7 +26,6 @@ from .errors import (
 )
 from .hub_client import Backoff, HubClient
 from .identity import Identity
-from .intake import Intake
 from .metrics import Metrics
 from .spool import Spool, wall_clock_ms
 
@@ -59,7 +58,7 @@ class Heartbeat:
         me: SelfDescription,
         client: HubClient,
         spool: Spool,
-        intake: Intake,
+        open_session_ids: Callable[[], Awaitable[list[str]]],
         identity: Identity,
         metrics: Metrics,
         interval_seconds: float,
@@ -70,7 +69,7 @@ class Heartbeat:
         self._me = me
         self._client = client
         self._spool = spool
-        self._intake = intake
+        self._open_session_ids = open_session_ids
         self._identity = identity
         self._metrics = metrics
         self._interval_seconds = interval_seconds
@@ -120,7 +119,7 @@ class Heartbeat:
         stats = self._spool.stats
         known = self._identity.known
         try:
-            open_sessions = await self._intake.open_session_ids()
+            open_sessions = await self._open_session_ids()
         except SpoolUnavailableError:
             open_sessions = []  # a sick spool is no reason to seem dead
         return HeartbeatRequest(

@@ -1,8 +1,8 @@
 """From audit records to durable events: classify, pair, store, in one transaction.
 
 Owns the `Sessions` of this process and the loop that lets time pass for them.
-Called by the sources (`accept`), by `app` (the loop, the restart) and by
-`heartbeat` (open sessions). Never keeps what the spool refused: its memory is
+Called by the sources (`accept`) and by `app` (the loop, the restart, open
+sessions). Never keeps what the spool refused: its memory is
 thrown away and made anew from the durable state, and the source offers the same
 records again.
 """
@@ -138,7 +138,6 @@ class Intake:
         if draft.events or draft.changes:
             await self._store(memory, draft)
         self._count(draft, _TIMER)
-        self._metrics.sessions_active.set(memory.sessions.open_count)
 
     async def run(self) -> None:
         """Tick for ever; while the spool refuses, try whether it can be written again."""

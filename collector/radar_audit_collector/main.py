@@ -23,6 +23,7 @@ from radar_audit_runtime.settings import SettingsError, load
 from radar_audit_runtime.tasks import harden_process, run_until_signal
 
 from .app import App
+from .capture.gateway.config import RelayConfig
 from .errors import CollectorError
 from .hub_client import HubToken
 from .inspect_commands import check, show_dead_letters, show_spool
@@ -78,6 +79,14 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="capture, keep and ship until SIGTERM")
     run.set_defaults(command=_run)
 
+    gateway = commands.add_parser(
+        "gateway",
+        help="the same as `run`, with the gateway as its one source",
+        description="Relays Radar's traffic to the API server on a loopback port, and captures, "
+        "keeps and ships until SIGTERM. Runs as a sidecar in Radar's pod.",
+    )
+    gateway.set_defaults(command=_gateway)
+
     checking = commands.add_parser(
         "check",
         help="say why audit lines are or are not recorded",
@@ -101,14 +110,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    settings = load_settings(os.environ, options.config)
+    return _live(load_settings(os.environ, options.config))
+
+
+def _gateway(options: argparse.Namespace) -> int:
+    return _live(load_settings(os.environ, options.config).with_gateway_only())
+
+
+def _live(settings: CollectorSettings) -> int:
+    relay_config = _relay_config(settings)
     harden_process()
     configure("collector", settings.log_level, sys.stderr, redact_text)
     if not settings.sources:
         _logger.warning("no source is switched on", extra={"set": f"{PREFIX}LOGFILE_PATH"})
     token_file = os.environ.get(f"{PREFIX}TOKEN_FILE")
     token = HubToken(settings.token, Path(token_file) if token_file else None)
-    app = App(settings, token, _version())
+    app = App(settings, token, _version(), relay_config)
     failures: list[CollectorError] = []
 
     async def live() -> None:
@@ -118,8 +135,21 @@ def _run(options: argparse.Namespace) -> int:
             _logger.critical("the collector ends", extra={"cause": str(exc)})
             failures.append(exc)
 
-    code = run_until_signal(live, app.drain, settings.drain_seconds + _CLOSE_SECONDS)
+    drain_seconds = settings.drain_seconds + _CLOSE_SECONDS
+    if relay_config is not None:
+        drain_seconds += settings.gateway.drain_seconds + _CLOSE_SECONDS
+    code = run_until_signal(live, app.drain, drain_seconds)
     return ERROR if failures else code
+
+
+def _relay_config(settings: CollectorSettings) -> RelayConfig | None:
+    """Return what the relay is told, null without a gateway. Raises SettingsError."""
+    if not settings.gateway.enabled:
+        return None
+    try:
+        return settings.gateway.relay_config(os.environ)
+    except ValueError as exc:
+        raise SettingsError([str(exc)]) from None
 
 
 def _check(options: argparse.Namespace) -> int:

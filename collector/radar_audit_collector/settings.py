@@ -7,11 +7,10 @@ shows a token in an error or a repr.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -20,12 +19,13 @@ from radar_audit_events.ids import is_opaque_id
 from radar_audit_events.wire import MAX_BATCH_EVENTS
 from radar_audit_runtime.settings import load, setting
 
+from .addresses import is_loopback, split_address
+from .capture.gateway.settings import GatewaySettings
 from .classify import ClassifyRules
 from .spool_database import MIN_SPOOL_BYTES
 
 PREFIX = "RADAR_AUDIT_COLLECTOR_"
 _MIB = 1024 * 1024
-_ADDRESS = re.compile(r"^(?:\[([0-9a-fA-F:]+)\]|([^\s:\[\]/]+)):(\d{1,5})\Z")
 _COLLECTOR_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 
 
@@ -111,6 +111,8 @@ class CollectorSettings:
         minimum=_MIB,
         help="What all batches being read may hold together; above it: 429.",
     )
+
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
 
     batch_events: int = setting(
         500, minimum=1, maximum=MAX_BATCH_EVENTS, help="Events in one request to the hub at most."
@@ -213,7 +215,7 @@ class CollectorSettings:
                 f"{PREFIX}WEBHOOK_CERT_FILE and {PREFIX}WEBHOOK_KEY_FILE belong together; set both"
             )
         if self.webhook_insecure_loopback:
-            if not _is_loopback(host):
+            if not is_loopback(host):
                 raise ValueError(
                     f"{PREFIX}WEBHOOK_INSECURE_LOOPBACK allows a loopback address only, and "
                     f"{PREFIX}WEBHOOK_LISTEN is {self.webhook_listen!r}; use 127.0.0.1 or set "
@@ -239,8 +241,17 @@ class CollectorSettings:
     @property
     def sources(self) -> tuple[str, ...]:
         """The sources that are switched on, by name."""
-        names = (("logfile", self.logfile_path is not None), ("webhook", self.webhook_enabled))
+        names = (
+            ("gateway", self.gateway.enabled),
+            ("logfile", self.logfile_path is not None),
+            ("webhook", self.webhook_enabled),
+        )
         return tuple(name for name, is_on in names if is_on)
+
+    def with_gateway_only(self) -> CollectorSettings:
+        """Return the same settings with the gateway as the one source."""
+        gateway = replace(self.gateway, enabled=True)
+        return replace(self, gateway=gateway, logfile_path=None, webhook_enabled=False)
 
     def resolved_collector_id(self) -> str:
         """Return the collector's id, made from the host's name if none is set."""
@@ -260,25 +271,6 @@ class CollectorSettings:
             include_namespaces=self.include_namespaces,
             exclude_namespaces=self.exclude_namespaces,
         )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def split_address(variable: str, address: str) -> tuple[str, int]:
-    """Split `host:port` (an IPv6 host in brackets). Raises ValueError that names `variable`."""
-    match = _ADDRESS.match(address)
-    if match is None or int(match[3]) > 65535:
-        raise ValueError(
-            f"{variable} is {address!r}; it must be an address and a port, such as 127.0.0.1:9281"
-        )
-    return match[1] or match[2], int(match[3])
 
 
 def load_settings(environ: Mapping[str, str], file: Path | None = None) -> CollectorSettings:

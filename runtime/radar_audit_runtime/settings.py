@@ -11,7 +11,7 @@ import difflib
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import EnumType
 from pathlib import Path
 from types import NoneType
@@ -70,23 +70,25 @@ def load(cls: type[T], prefix: str, environ: Mapping[str, str], file: Path | Non
     """Build `cls`; the environment wins over the TOML `file` (else the file named <prefix>CONFIG).
 
     A field `token` is the variable <prefix>TOKEN and the file's key `token`; a secret may instead
-    be read from the file that <prefix>TOKEN_FILE names. Raises SettingsError with every problem.
+    be read from the file that <prefix>TOKEN_FILE names. A field whose type is such a class again
+    is a group: its fields have its name before theirs (<prefix>GROUP_FIELD, `group_field`).
+    Raises SettingsError with every problem.
     """
     problems: list[str] = []
     given = {k: v for k, v in environ.items() if k.startswith(prefix)}
     given = {k: v for k, v in given.items() if not _SERVICE_LINK.fullmatch(f"{k}={v}")}
     named = given.pop(f"{prefix}CONFIG", None)
     table = _read_toml(file or (Path(named) if named else None), problems)
-    hints, values = get_type_hints(cls), {}
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type] # T is a dataclass
-        name, facts = f"{prefix}{field.name.upper()}", field.metadata
-        in_table, raw = table.pop(field.name, None), given.pop(name, None)
+    values: dict[str, Any] = {}
+    for name, key, hint, field in _leaves(cls, prefix):
+        facts = field.metadata
+        in_table, raw = table.pop(key, None), given.pop(name, None)
         try:
             if facts["secret"] and f"{name}_FILE" in given:
                 raw = _read_secret(name, given.pop(f"{name}_FILE"), raw)
             value = in_table if raw is None else raw
             if value is not None:
-                values[field.name] = _parse(name, value, hints[field.name], facts)
+                values[key] = _parse(name, value, hint, facts)
             elif field.default is dataclasses.MISSING:
                 problems.append(f"{name} is not set; it is required: {facts['help']}")
         except ValueError as error:
@@ -96,7 +98,7 @@ def load(cls: type[T], prefix: str, environ: Mapping[str, str], file: Path | Non
     problems += [_unknown(f"{prefix}{key.upper()}", known, file or named) for key in table]
     try:
         if not problems:
-            return cls(**values)
+            return _build(cls, values)
     except ValueError as error:
         problems.append(str(error))
     raise SettingsError(problems)
@@ -104,16 +106,35 @@ def load(cls: type[T], prefix: str, environ: Mapping[str, str], file: Path | Non
 
 def describe(cls: type, prefix: str) -> list[Row]:
     """Return one row per field, in the order of declaration, for the generated docs."""
-    hints, rows = get_type_hints(cls), []
-    for field in dataclasses.fields(cls):
+    rows = []
+    for name, _, hint, field in _leaves(cls, prefix):
         shown = ",".join(field.default) if isinstance(field.default, tuple) else str(field.default)
         shown = "required" if field.default is dataclasses.MISSING else shown
         shown = shown.lower() if field.default in (True, False, None) else shown
-        expects, facts = _expected(hints[field.name], field.metadata), field.metadata
-        rows.append(
-            Row(f"{prefix}{field.name}".upper(), expects, shown, facts["secret"], facts["help"])
-        )
+        expects, facts = _expected(hint, field.metadata), field.metadata
+        rows.append(Row(name, expects, shown, facts["secret"], facts["help"]))
     return rows
+
+
+def _leaves(cls: Any, prefix: str, group: str = "") -> Iterator[tuple[str, str, Any, Any]]:
+    """Yield variable, key, type and field of each setting, those of groups in their place."""
+    hints = get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        key, hint = f"{group}{field.name}", hints[field.name]
+        if dataclasses.is_dataclass(hint):
+            yield from _leaves(hint, prefix, f"{key}_")
+        else:
+            yield f"{prefix}{key}".upper(), key, hint, field
+
+
+def _build(cls: type[T], values: Mapping[str, Any], group: str = "") -> T:
+    hints, given = get_type_hints(cls), {}
+    for name in hints:
+        if dataclasses.is_dataclass(hints[name]):
+            given[name] = _build(hints[name], values, f"{group}{name}_")
+        elif f"{group}{name}" in values:
+            given[name] = values[f"{group}{name}"]
+    return cls(**given)
 
 
 def _read_toml(file: Path | None, problems: list[str]) -> dict[str, Any]:

@@ -88,7 +88,27 @@ def test_webhook_takes_a_client_ca_in_place_of_a_token() -> None:
 
 
 def test_secrets_are_in_no_repr() -> None:
-    assert "secret" not in repr(loaded(**WEBHOOK))
+    shown = repr(loaded(**WEBHOOK))
+    assert "rhc_secret" not in shown
+    assert "sesame-secret" not in shown
+
+
+def test_gateway_has_its_settings_under_its_own_name(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('gateway_listen = "127.0.0.1:7443"\n')
+    given = {f"{PREFIX}{name}": value for name, value in NEEDED.items()}
+    settings = load_settings({**given, f"{PREFIX}GATEWAY_ENABLED": "true"}, file)
+    assert settings.gateway.listen == "127.0.0.1:7443"
+    assert settings.sources == ("gateway",)
+    with pytest.raises(SettingsError, match="the gateway listens on loopback only"):
+        loaded(GATEWAY_LISTEN="0.0.0.0:7443")
+    with pytest.raises(SettingsError, match="GATEWAY_LISTENS is not a setting"):
+        loaded(GATEWAY_LISTENS="127.0.0.1:7443")
+
+
+def test_gateway_alone_leaves_the_other_sources_out() -> None:
+    settings = loaded(**WEBHOOK, LOGFILE_PATH="/var/log/audit.log").with_gateway_only()
+    assert settings.sources == ("gateway",)
 
 
 def test_every_setting_says_what_it_is_for() -> None:

@@ -51,6 +51,30 @@ def test_values_are_read_as_the_types_of_their_fields() -> None:
     )  # fmt: skip
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    name: str = setting("n", help="Whose.")
+    inner: Example = setting(help="A group.")
+    last: str = setting("l", help="Behind it.")
+
+
+def test_a_group_has_its_name_before_its_settings(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('inner_level = "debug"\nlast = "z"\n')
+    outer = load(Outer, "EX_", {"EX_INNER_TOKEN": SECRET}, file)
+    assert (outer.inner.token, outer.inner.level, outer.last) == (SECRET, "debug", "z")
+    rows = [row.variable for row in describe(Outer, "EX_")]
+    assert rows[:3] == ["EX_NAME", "EX_INNER_TOKEN", "EX_INNER_WAIT_SECONDS"]
+    assert rows[-1] == "EX_LAST"
+    with pytest.raises(SettingsError) as caught:
+        load(Outer, "EX_", {"EX_INNER_SIZE_BYTES": "many", "EX_INNER_SIZE": "1"})
+    assert [problem.split(" ")[0] for problem in caught.value.problems] == [
+        "EX_INNER_TOKEN",
+        "EX_INNER_SIZE_BYTES",
+        "EX_INNER_SIZE",
+    ]
+
+
 def test_an_empty_optional_setting_is_none() -> None:
     assert load(Example, "EX_", {"EX_TOKEN": "t", "EX_FOLDER": ""}).folder is None
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from radar_audit_runtime.settings import setting
 
-from radar_audit_collector.settings import split_address
+from radar_audit_collector.addresses import split_address
 
 from .config import LEAF_FILE, RelayConfig
 
