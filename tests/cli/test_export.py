@@ -238,7 +238,8 @@ def test_ctrl_c_keeps_what_came_and_says_how_to_go_on(hub: ContractHub, tmp_path
         [PROGRAM, "export", "-O", str(target)], stderr=subprocess.PIPE, text=True
     )
     try:
-        while not (tmp_path / "log.ndjson.part").exists():
+        part = tmp_path / "log.ndjson.part"
+        while not part.exists() or not part.stat().st_size:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
