@@ -7,6 +7,7 @@ A feature is named here and nowhere else. Never holds a rule or a statement of S
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
@@ -31,6 +32,10 @@ FEATURES = (openapi, auth, audit, ingest, clusters)
 JOB_RESTARTS = 1000  # a job that breaks is tried again: expired rows are hidden without it
 JOB_PAUSE_SECONDS = 10.0
 _logger = logging.getLogger(__name__)
+
+
+class AddressError(Exception):
+    """An address of the settings cannot be listened on; the message names its variable."""
 
 
 class SchemaNotCurrentError(Exception):
@@ -67,7 +72,7 @@ class HubServer:
         self.probes_port = 0
 
     async def start(self) -> None:
-        """Start all parts. Raises SchemaNotCurrentError, OSError (address taken), store errors."""
+        """Start all parts. Raises SchemaNotCurrentError, AddressError, store errors."""
         try:
             db = await self._open_database()
             hub = Hub.create(
@@ -117,9 +122,10 @@ class HubServer:
             "jobs": self.tasks.healthy,
         }
         probes = Probes("hub", version("radar-audit-hub"), hub.metrics.registry, checks)
-        host, port = split_address(f"{PREFIX}PROBES_LISTEN", self._settings.probes_listen)
         self._undo.append(probes.stop)
-        self.probes_port = await probes.start(host, port)
+        self.probes_port = await _listen_on(
+            f"{PREFIX}PROBES_LISTEN", self._settings.probes_listen, probes.start
+        )
 
     async def _prepare_schema(self, db: Database) -> None:
         if self._settings.migrate:
@@ -133,12 +139,11 @@ class HubServer:
     async def _listen(self, hub: Hub) -> None:
         app = build_app(hub)
         listener = Listener(app, self._settings.drain_seconds)
-        host, port = split_address(f"{PREFIX}LISTEN", self._settings.listen)
         self._undo.append(hub.last_used.stop)
         self._undo.append(app[ingest.INGEST].joiner.close)
         self._undo.append(listener.stop)
         self._undo.append(hub.signal.stop)  # first: long polls and tails end by it
-        self.port = await listener.start(host, port)
+        self.port = await _listen_on(f"{PREFIX}LISTEN", self._settings.listen, listener.start)
 
     def _start_jobs(self, hub: Hub) -> None:
         self._undo.append(self.tasks.stop)
@@ -148,3 +153,16 @@ class HubServer:
                 await retention.run_forever(hub)
 
             self.tasks.start("retention", purge, JOB_RESTARTS, JOB_PAUSE_SECONDS)
+
+
+async def _listen_on(
+    variable: str, address: str, start: Callable[[str, int], Awaitable[int]]
+) -> int:
+    host, port = split_address(variable, address)
+    try:
+        return await start(host, port)
+    except OSError as error:
+        # asyncio's own text repeats the address; that of a name that is unknown does not.
+        code = error.errno or 0
+        reason = os.strerror(code) if code > 0 else error.strerror
+        raise AddressError(f"{variable} is {address}, where it cannot listen: {reason}") from None

@@ -9,7 +9,6 @@ Exit codes: 0 done, 1 it could not be done, 2 wrong usage or settings.
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import logging
 import os
@@ -30,7 +29,7 @@ from radar_audit_runtime.settings import SettingsError
 from radar_audit_runtime.tasks import harden_process, run_until_signal
 
 from . import console
-from .app import HubServer, SchemaNotCurrentError
+from .app import AddressError, HubServer, SchemaNotCurrentError
 from .bootstrap import BootstrapError, Means, OrgOrder, add_member, create_org, existing_org
 from .openapi import document
 from .retention.job import Lease, Purger, expired_now, run_round
@@ -39,8 +38,8 @@ from .settings import PREFIX, HubSettings, load_settings
 from .store.control import list_members, list_orgs
 from .store.database import Database, DatabaseUrlError
 from .store.driver_logs import hide_statements
-from .store.faults import is_unavailable
-from .store.migrate import head_revision, is_current, migrate
+from .store.faults import cause_of, is_unavailable
+from .store.migrate import head_revision, is_current, migrate, revisions
 
 T = TypeVar("T")
 COMPONENT = "hub"
@@ -103,12 +102,21 @@ def serve(config: Path | None, /, *, no_migrate: bool) -> None:
 
 @main.command("migrate")
 @click.option("--check", is_flag=True, help="Change nothing; exit 1 if the schema is not current.")
-@click.option("--down-to", metavar="REVISION", help="Go back to an older schema (`base`: none).")
+@click.option(
+    "--down-to",
+    metavar="REVISION",
+    help="Go back to an older schema, and lose what it has no place for (`base`: everything).",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before --down-to.")
 @click.pass_obj
-def migrate_command(config: Path | None, /, *, check: bool, down_to: str | None) -> None:
+def migrate_command(config: Path | None, /, *, check: bool, down_to: str | None, yes: bool) -> None:
     """Bring the database's schema up to date."""
     if check and down_to:
         raise click.UsageError("--check and --down-to exclude each other")
+    if down_to and down_to not in revisions():
+        raise click.BadParameter(f"{down_to!r} is none of {', '.join(revisions())}")
+    if down_to and not yes:
+        click.confirm(f"What revision {down_to} has no place for is deleted. Go on?", abort=True)
 
     async def work(db: Database) -> None:
         if check:
@@ -143,9 +151,10 @@ def migrate_command(config: Path | None, /, *, check: bool, down_to: str | None)
 @_output
 @click.pass_obj
 def init(config: Path | None, /, *, if_missing: bool, output: str, **order: Any) -> None:
-    """Create an organization with its owner, access token, cluster and cluster token.
+    """Create an organization.
 
-    The tokens are printed once. Without --org-id this is for the first organization only.
+    With it come its owner, an access token, a cluster and the cluster's token. The tokens are
+    printed once. Without --org-id this is for the first organization only.
     """
     wanted = OrgOrder(owner_email=order.pop("email"), **order)
 
@@ -212,7 +221,10 @@ def member_list(config: Path | None, /, *, org_id: str | None, output: str) -> N
 @_output
 @click.pass_obj
 def purge(config: Path | None, /, *, dry_run: bool, output: str) -> None:
-    """Delete expired events now, as the running server does every few minutes."""
+    """Delete expired events now.
+
+    The running server does so every few minutes.
+    """
     settings = _settings(config)
 
     async def work(db: Database) -> None:
@@ -275,18 +287,13 @@ def _told(error: Exception) -> console.CommandError:
     """Return the error in words; the trace of one that is not expected goes to the log."""
     if isinstance(error, BootstrapError):
         return console.CommandError(str(error), error.hint)
-    if isinstance(error, SchemaNotCurrentError):
+    if isinstance(error, AddressError | SchemaNotCurrentError):
         return console.CommandError(str(error))
     if isinstance(error, DatabaseUrlError):
         return console.SettingsRefusedError(f"{PREFIX}DATABASE_URL: {error}")
-    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        return console.CommandError(
-            "the address is taken by another program",
-            f"set {PREFIX}LISTEN and {PREFIX}PROBES_LISTEN to free ones",
-        )
     if is_unavailable(error):
         return console.CommandError(
-            f"the database cannot be used ({type(error).__name__})",
+            f"the database cannot be used ({cause_of(error)})",
             f"check {PREFIX}DATABASE_URL or {PREFIX}DATA_DIR",
         )
     _logger.error("the command failed", exc_info=error)

@@ -17,6 +17,7 @@ from aiohttp.typedefs import Handler
 
 from .context import HUB
 from .http_errors import problem
+from .store.faults import cause_of
 from .streaming import SlowClientError, abort, is_gone
 
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -77,7 +78,11 @@ def _answer(request: web.Request, error: Exception, request_id: str) -> web.Stre
         _logger.error(
             "request failed",
             exc_info=error if answer.status == 500 else None,
-            extra={"request_id": request_id, "error": type(error).__name__},
+            extra={
+                "request_id": request_id,
+                "error": type(error).__name__,
+                "cause": cause_of(error),
+            },
         )
     return answer.response(request_id)
 

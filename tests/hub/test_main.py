@@ -107,7 +107,7 @@ async def test_serving_hub_is_ready_and_ends_well_at_sigterm(tmp_path: Path) -> 
         assert "radar_audit_hub_ingest_events" in metrics
         soft, _ = psutil.Process(hub.pid).rlimit(psutil.RLIMIT_CORE)
         assert soft in {0, 1}
-        assert (await hub.command("migrate", "--down-to", "base"))[0] == 0
+        assert (await hub.command("migrate", "--down-to", "base", "--yes"))[0] == 0
         status, text = await hub.probe("/readyz")
         assert (status, text) == (503, "failing: schema\n")
         assert await hub.stop() == 0
@@ -126,7 +126,24 @@ async def test_taken_address_is_told_in_a_sentence(tmp_path: Path) -> None:
     async with HubProcess(data_dir=tmp_path) as hub:
         code, _, err = await hub.command("serve")
     assert code == 1
-    assert "error: the address is taken by another program" in err
+    assert f"error: RADAR_AUDIT_HUB_PROBES_LISTEN is 127.0.0.1:{hub.probes_port}, where" in err
+    assert "Address already in use" in err
+    assert "Traceback" not in err
+
+
+async def test_address_that_is_not_this_machines_is_no_fault_of_the_database(
+    tmp_path: Path,
+) -> None:
+    hub = HubProcess(data_dir=tmp_path, listen="192.0.2.1:8080")
+    code, _, err = await hub.command("serve")
+    assert code == 1
+    assert "RADAR_AUDIT_HUB_LISTEN is 192.0.2.1:8080, where it cannot listen: Cannot assign" in err
+
+
+async def test_database_that_cannot_be_used_is_told_with_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "hub.db").mkdir()
+    code, _, err = await HubProcess(data_dir=tmp_path).command("migrate")
+    assert (code, "cannot be used (SQLITE_CANTOPEN)" in err) == (1, True)
     assert "Traceback" not in err
 
 
@@ -234,7 +251,11 @@ def test_wrong_settings_are_told_with_exit_code_2(tmp_path: Path) -> None:
 def test_migrate_goes_up_and_down(tmp_path: Path) -> None:
     assert run(tmp_path, "migrate")[0] == 0
     assert run(tmp_path, "migrate", "--check")[0] == 0
-    assert run(tmp_path, "migrate", "--down-to", "base")[0] == 0
+    code, _, err = run(tmp_path, "migrate", "--down-to", "nothing")
+    assert (code, "'nothing' is none of base, 0001" in err) == (2, True)
+    assert run(tmp_path, "migrate", "--down-to", "base")[0] == 1, "it deletes without being sure"
+    assert run(tmp_path, "migrate", "--check")[0] == 0
+    assert run(tmp_path, "migrate", "--down-to", "base", "--yes")[0] == 0
     assert run(tmp_path, "migrate", "--check")[0] == 1
 
 

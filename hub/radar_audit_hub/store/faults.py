@@ -1,13 +1,16 @@
 """Which database errors mean "away for now" rather than a fault of ours.
 
-Owns the one list of those exception types. Called by `http_errors.py`, so that
-no other part needs to know the drivers. Never reads an error's text, which may
+Owns the one list of those exception types, and what may be said of such an
+error. Called by `http_errors.py`, `middleware.py` and `main.py`, so that no
+other part needs to know the drivers. Never reads an error's text, which may
 hold values.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from collections.abc import Iterator
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -38,9 +41,25 @@ def is_unavailable(error: BaseException) -> bool:
     """Tell whether trying the same call again later may succeed."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    if isinstance(error, DBAPIError):
+    return any(isinstance(cause, _AWAY) for cause in _causes(error))
+
+
+def cause_of(error: BaseException) -> str:
+    """Return what happened, without values: SQLite's or the system's word, or an SQLSTATE."""
+    for cause in _causes(error):
+        if isinstance(cause, sqlite3.Error) and hasattr(cause, "sqlite_errorname"):
+            return cause.sqlite_errorname
+        if isinstance(cause, asyncpg.PostgresError):
+            return f"{type(cause).__name__}, SQLSTATE {cause.sqlstate}"
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return os.strerror(cause.errno)
+    return type(error).__name__
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    yield error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        yield error.orig
         # SQLAlchemy's asyncpg adapter wraps once more: the driver's own error is the cause.
-        wrapped = error.orig
-        causes = (error, wrapped, None if wrapped is None else wrapped.__cause__)
-        return any(isinstance(cause, _AWAY) for cause in causes)
-    return isinstance(error, _AWAY)
+        if error.orig.__cause__ is not None:
+            yield error.orig.__cause__

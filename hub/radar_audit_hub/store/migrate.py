@@ -35,6 +35,11 @@ def head_revision() -> str:
     return head
 
 
+def revisions() -> list[str]:
+    """Return what `migrate` can go to, the oldest first: `base` is a database without tables."""
+    return ["base", *(step.revision for step in reversed([*_script().walk_revisions()]))]
+
+
 def _run(connection: Connection, revision: str, *, down: bool) -> None:
     script = _script()
     config = Config()
