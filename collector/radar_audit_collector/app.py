@@ -215,6 +215,10 @@ class App:
     async def _follow_logfile(self, path: Path) -> None:
         """Follow the log for ever; while it cannot be read, say so once and try again."""
         trouble = ""
+        with contextlib.suppress(OSError):  # what else is wrong with it shows below
+            if not await asyncio.to_thread(path.exists):
+                # No reason to be unready: an API server without requests has no log yet.
+                _logger.warning("the log is not there yet", extra={"path": str(path)})
         while True:
             try:
                 state = await self.spool.load_state(CHECKPOINT_KEY)

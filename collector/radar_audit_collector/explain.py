@@ -63,9 +63,13 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The whole answer: recorded or not, the rules in order, and a sentence about the line."""
+    """The whole answer: recorded or not, the rules in order, and a sentence about the line.
+
+    `outcome` is what a recorded line is: started, ended or denied; null for the others.
+    """
 
     recorded: bool
+    outcome: str | None
     reason: Reason | None
     subject: str
     summary: str
@@ -73,7 +77,9 @@ class Explanation:
 
     def text(self) -> str:
         """Return the explanation as lines for a terminal."""
-        lines = [self.subject] if self.subject else []
+        if not self.subject:
+            return self.summary
+        lines = [self.subject]
         for check in self.checks:
             if check.reason is None:
                 lines.append(f"  pass  {check.name}: {check.asks}")
@@ -90,7 +96,9 @@ def explain(line: bytes, rules: ClassifyRules) -> Explanation:
         check = Check(
             "line", "it is a later stage of an exec or attach request", False, item.reason
         )
-        return Explanation(False, item.reason, "", f"Not recorded: {WHY[item.reason]}.", (check,))
+        return Explanation(
+            False, None, item.reason, "", f"Not recorded: {WHY[item.reason]}.", (check,)
+        )
     checks = [Check("line", "it is a later stage of an exec or attach request", True)]
     for rule in RULES:
         reason = rule.check(item, rules)
@@ -98,6 +106,7 @@ def explain(line: bytes, rules: ClassifyRules) -> Explanation:
     verdict = classify(item, rules)
     return Explanation(
         recorded=verdict.reason is None,
+        outcome=verdict.kind if verdict.reason is None else None,
         reason=verdict.reason,
         subject=_subject(item),
         summary=_summary(verdict),

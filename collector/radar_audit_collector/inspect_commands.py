@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +18,8 @@ import msgspec
 from radar_audit_events.ids import format_ms
 
 from .capture.logfile import MAX_LINE_BYTES
-from .classify import ClassifyRules
-from .explain import explain
+from .classify import ClassifyRules, Reason
+from .explain import WHY, explain
 from .spool_reader import read_dead_letters, read_view
 
 RECORDED, NOT_RECORDED = 0, 5
@@ -27,17 +28,27 @@ RECORDED, NOT_RECORDED = 0, 5
 def check(file: str, output: str, rules: ClassifyRules) -> int:
     """Explain each line of `file` (`-`: standard input); return 0 if one is recorded, else 5.
 
-    Raises OSError.
+    As text, more than one line are summed up at the end. Raises OSError.
     """
-    is_any_recorded = False
-    for index, line in enumerate(_lines(file)):
+    counts = Counter[Reason | None]()
+    for number, line in _lines(file):
         explanation = explain(line, rules)
-        is_any_recorded = is_any_recorded or explanation.recorded
+        counts[explanation.reason] += 1
         if output == "json":
-            _print(_json(asdict(explanation)))
+            _print(_json({"line": number, **asdict(explanation)}))
         else:
-            _print(explanation.text() if index == 0 else f"\n{explanation.text()}")
-    return RECORDED if is_any_recorded else NOT_RECORDED
+            _print(f"line {number}: {explanation.text()}\n")
+    if output == "text" and counts.total() > 1:
+        _print(_summed_up(counts))
+    return RECORDED if counts[None] else NOT_RECORDED
+
+
+def _summed_up(counts: Counter[Reason | None]) -> str:
+    recorded, total = counts[None], counts.total()
+    left_out = [f"{n:>7}  {WHY[reason]}" for reason, n in counts.most_common() if reason]
+    one_row = "; lines that tell the same make one row" if recorded > 1 else ""
+    others = ["Why the others are not:", *left_out] if left_out else []
+    return "\n".join([f"Of {total} lines {recorded} would be recorded{one_row}.", *others])
 
 
 def show_spool(directory: Path, output: str) -> None:
@@ -84,12 +95,17 @@ def show_dead_letters(directory: Path, output: str, limit: int) -> None:
             )
 
 
-def _lines(file: str) -> Iterator[bytes]:
-    """Yield the lines that hold anything; one that is too long comes in unreadable pieces."""
+def _lines(file: str) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that hold anything, with their numbers from 1.
+
+    One that is too long comes in unreadable pieces of the same number.
+    """
+    number = 1
     with _opened(file) as stream:
         while line := stream.readline(MAX_LINE_BYTES):
             if line.strip():
-                yield line
+                yield number, line
+            number += line.endswith(b"\n")
 
 
 @contextlib.contextmanager

@@ -36,9 +36,10 @@ _CLOSE_SECONDS = 10.0  # beside the drain: what closing sockets and files may ta
 _logger = logging.getLogger(__name__)
 _EPILOG = f"""\
 Settings come from variables {PREFIX}* and, if given, from a TOML file
-(--config); the variables win. The two that `run` needs:
+(--config); the variables win. `run` needs these two, and a source:
   {PREFIX}HUB_URL   https://audit.example.com
   {PREFIX}TOKEN     the cluster token (or {PREFIX}TOKEN_FILE)
+  {PREFIX}LOGFILE_PATH, or {PREFIX}WEBHOOK_ENABLED, or the gateway
 
 Examples:
   {PROGRAM} run
@@ -60,8 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (`head`, say) went away; Python would complain once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ERROR
-    except (CollectorError, OSError) as exc:
+    except CollectorError as exc:
         _tell(str(exc))
+        return ERROR
+    except OSError as exc:
+        what = "" if exc.filename is None else f"{exc.filename}: "
+        _tell(f"{what}{exc.strerror or exc}")
         return ERROR
 
 

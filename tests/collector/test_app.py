@@ -108,6 +108,19 @@ async def test_refused_token_makes_it_unready_and_says_which_check(tmp_path: Pat
             assert "rhc_test" not in process.output
 
 
+async def test_log_that_is_not_there_yet_is_told_and_followed_when_it_comes(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    async with (
+        running_hub() as hub,
+        collector(tmp_path, hub, logfile_path=log, org_id="org_x") as process,
+    ):
+        while not process.said("the log is not there yet"):  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.02)
+        await until_ready_says(process, "ok")
+        log.write_bytes(audit_line() + b"\n")
+        await hub.until(lambda: len(hub.taken) == 1)
+
+
 async def test_log_that_cannot_be_read_makes_it_unready_and_is_told_once(tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     log.mkdir()

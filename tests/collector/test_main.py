@@ -61,7 +61,28 @@ def test_check_writes_one_json_object_a_line(
     file.write_bytes(OTHER + b"\n" + RECORDED + b"\n")
     assert main(["check", "-o", "json", str(file)]) == 0
     verdicts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(v["recorded"], v["reason"]) for v in verdicts] == [(False, "not_radar"), (True, None)]
+    keys = ("line", "recorded", "outcome", "reason")
+    assert [[v[key] for key in keys] for v in verdicts] == [
+        [1, False, None, "not_radar"],
+        [2, True, "started", None],
+    ]
+
+
+def test_check_numbers_the_lines_and_sums_up_many(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    feed(monkeypatch, b"{}", b"", RECORDED, OTHER, b"garbage")
+    assert main(["check"]) == 0
+    text = capsys.readouterr().out
+    assert [part.split(":")[0] for part in text.split("\n\n")[:-1]] == [
+        "line 1",
+        "line 3",
+        "line 4",
+        "line 5",
+    ]
+    first, _, *reasons = text.split("\n\n")[-1].splitlines()
+    assert first == "Of 4 lines 1 would be recorded."
+    assert [reason.split()[0] for reason in reasons] == ["2", "1"]
 
 
 def test_check_follows_the_settings_of_capture(
@@ -75,7 +96,9 @@ def test_check_follows_the_settings_of_capture(
 
 def test_missing_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "/nowhere/audit.log"]) == 1
-    assert "/nowhere/audit.log" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "radar-audit-collector: /nowhere/audit.log: No such file or directory\n"
+    )
 
 
 def test_spool_show_tells_depth_and_losses(
