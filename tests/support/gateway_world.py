@@ -84,12 +84,12 @@ class TlsServer:
     close_notify is one (`ssl.SSLEOFError`).
     """
 
-    def __init__(self, context: ssl.SSLContext, handler: Handler) -> None:
+    def __init__(self, context: ssl.SSLContext, handler: Handler, port: int = 0) -> None:
         self.context = context
         self.handler = handler
         self.faults: list[BaseException] = []
         self.accepted = 0
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=256)
         self.port: int = self._listener.getsockname()[1]
         self._threads: list[threading.Thread] = []
         self._stopped = threading.Event()
@@ -131,8 +131,8 @@ class TlsServer:
 
 
 @contextlib.contextmanager
-def tls_server(context: ssl.SSLContext, handler: Handler) -> Iterator[TlsServer]:
-    server = TlsServer(context, handler)
+def tls_server(context: ssl.SSLContext, handler: Handler, *, port: int = 0) -> Iterator[TlsServer]:
+    server = TlsServer(context, handler, port)
     try:
         yield server
     finally:
@@ -244,7 +244,7 @@ async def running_world(
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: journal, sock=near)
         await loop.create_connection(lambda: relay.link, sock=far)
-        await relay.start()
+        relay.start()
         world = World(relay, journal, ours, server)
         await world.until(lambda: bool(relay.stats()["reachable"]) or not protocols)
         try:
@@ -316,9 +316,14 @@ class BareClient:
         self.sock = socket.create_connection(("127.0.0.1", port), WAIT_SECONDS)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname="127.0.0.1")
-        while not self._try(self.tls.do_handshake):
-            self._receive()
-        self._flush()
+        try:
+            while not self._try(self.tls.do_handshake):
+                if not self._receive():
+                    raise ConnectionResetError("the handshake was cut short")
+            self._flush()
+        except OSError:
+            self.sock.close()
+            raise
 
     def send(self, data: bytes) -> None:
         self.tls.write(data)

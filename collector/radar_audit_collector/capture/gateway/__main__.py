@@ -44,7 +44,7 @@ async def _live(config: RelayConfig, sock: socket.socket) -> int:
     try:
         relay = Relay(config)
         await loop.create_connection(lambda: relay.link, sock=sock)
-        await relay.start()
+        relay.start()
     except (OSError, ssl.SSLError) as exc:
         _say_failure(sock, config, exc)
         return FAILED

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import ssl
 
 from .answers import SWITCHING, read_status, refusal
 from .contexts import H2
@@ -36,27 +38,30 @@ class Connection(Pair):
 
     __slots__ = ("_changed", "_opening")
 
-    def __init__(self, plane: Plane, client: Side) -> None:
-        """Wait for `client`'s transport; its owner must be made this object."""
-        super().__init__(plane, client)
+    def __init__(self, plane: Plane, serving: ssl.SSLContext) -> None:
+        """Prepare Radar's side; nothing happens before `begin`."""
+        super().__init__(plane, serving)
         self._opening: asyncio.Task[None] | None = None
         self._changed: asyncio.Future[None] | None = None
 
-    # What the sides call while it opens.
-
-    def made(self, side: Side) -> None:
-        """Begin to open when Radar has connected, if there is room."""
-        if side is not self.client:
-            return
-        if self._plane.admit(self):
-            self._opening = asyncio.get_running_loop().create_task(self._open())
+    def cut(self) -> None:
+        """End it at once, also while it opens."""
+        if self._opening is not None:
+            self._opening.cancel()
         else:
-            side.abort()
+            super().cut()
+
+    def begin(self, sock: socket.socket) -> None:
+        """Open over an accepted socket (non-blocking), which is this object's from now on."""
+        self._opening = asyncio.get_running_loop().create_task(self._open(sock))
+        self._opening.add_done_callback(lambda _: self._opened(sock))
+
+    # What the sides call while it opens.
 
     def changed(self, side: Side) -> None:
         """Wake the opening coroutine."""
         if self._relaying:
-            self.ended(side)
+            super().changed(side)
         elif self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
 
@@ -72,30 +77,39 @@ class Connection(Pair):
 
     # Opening.
 
-    async def _open(self) -> None:
+    async def _open(self, sock: socket.socket) -> None:
         plane = self._plane
         try:
             async with asyncio.timeout(plane.config.opening_seconds):
+                loop = asyncio.get_running_loop()
+                await loop.connect_accepted_socket(lambda: self.client, sock)
                 decision = await self._reach_upstream()
             plane.settled(self)
             if decision is not None:
                 await self._carry_out(decision)
         except TimeoutError:
             plane.counters.add("opening_timed_out")
-            self.cut()
+            self._abort()
         except (_GoneError, UpstreamError) as exc:
             if isinstance(exc, UpstreamError):
                 plane.counters.add("alpn_mismatch" if exc.mismatch else "upstream_failed")
                 if exc.mismatch:
                     plane.mismatched()
-            self.cut()
+            self._abort()
+        except asyncio.CancelledError:
+            self._abort()
+            raise
         except Exception as exc:  # a fault of ours must not leave a connection hanging
             plane.unexpected(exc)
-            self.cut()
-        finally:
-            plane.settled(self)
-            self._opening = None
-            self._forget_if_gone()
+            self._abort()
+
+    def _opened(self, sock: socket.socket) -> None:
+        """Clean up behind `_open`, also where it was cancelled before it began."""
+        self._opening = None
+        self._plane.settled(self)
+        if self.client.transport is None:
+            sock.close()
+        self._forget_if_gone()
 
     async def _reach_upstream(self) -> Decision | None:
         """Shake hands with both ends; return what is to be done, null if it relays already."""
@@ -225,6 +239,7 @@ class Connection(Pair):
         self._relaying = True
         self.client.send(answer)
         self.client.finish(clean=True)
+        self.client.resume()  # what it still sends is read and dropped, so that no reset comes
         self._begin_linger()
 
     def _reached(self) -> Side:

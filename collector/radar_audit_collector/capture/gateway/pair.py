@@ -9,6 +9,7 @@ callbacks. Never looks at a byte.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Protocol
 
 from .config import RelayConfig
@@ -34,9 +35,6 @@ class Plane(Protocol):
     upstream: Upstream
     link: Link
     capture: bool
-
-    def admit(self, pair: Pair) -> bool:
-        """Take a new connection, or tell that there is no room."""
 
     def settled(self, pair: Pair) -> None:
         """Note that a connection is no longer opening."""
@@ -65,10 +63,10 @@ class Pair:
         "upstream",
     )
 
-    def __init__(self, plane: Plane, client: Side) -> None:
+    def __init__(self, plane: Plane, serving: ssl.SSLContext) -> None:
         """Have one side; there is no relay before `upstream` is there, too."""
         self._plane = plane
-        self.client = client
+        self.client = Side(self, plane.buffers, serving, None)
         self.upstream: Side | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._terminal: Terminal | None = None
@@ -92,11 +90,13 @@ class Pair:
 
     def cut(self) -> None:
         """End it at once, whatever is under way."""
-        for side in self._sides():
-            side.abort()
-        self._forget_if_gone()
+        self._abort()
 
     # What the sides call.
+
+    def changed(self, side: Side) -> None:
+        """An end, in relay as well, of a side that has no peer."""
+        self.ended(side)
 
     def later_bytes(self, side: Side) -> None:
         """A client goes on after an answer that closed it off: end its stream upstream."""
@@ -159,7 +159,7 @@ class Pair:
         is_short = self._terminal is not None or any(s.transport is None for s in self._sides())
         limit = _LINGER_SHORT_TICKS if is_short else _LINGER_IDLE_TICKS
         if self._ticks >= (_LINGER_STUCK_TICKS if backlog else limit):
-            self.cut()
+            self._abort()
         else:
             self._arm()
 
@@ -168,6 +168,11 @@ class Pair:
 
     def _backlog(self) -> int:
         return sum(side.backlog_bytes() for side in self._sides())
+
+    def _abort(self) -> None:
+        for side in self._sides():
+            side.abort()
+        self._forget_if_gone()
 
     def _forget_if_gone(self) -> None:
         if any(side.transport is not None for side in self._sides()):

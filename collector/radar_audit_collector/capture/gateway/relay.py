@@ -21,11 +21,10 @@ from .contexts import ServingContext, UpstreamContexts
 from .counters import Counters
 from .engine import Buffers
 from .link import Link
+from .listener import Listener, refuse
 from .pair import Pair
-from .side import NOBODY, Side
 from .upstream import Endpoint, Upstream, UpstreamError
 
-_BACKLOG = 512
 _STATS_SECONDS = 1.0
 _CLOSE_SECONDS = 2.0
 _SPARE_DESCRIPTORS = 64
@@ -54,7 +53,7 @@ class Relay:
         self.drained = asyncio.Event()
         self._connections: set[Pair] = set()
         self._opening: set[Pair] = set()
-        self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._loops: list[asyncio.Task[None]] = []
         self._probing: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
@@ -63,12 +62,14 @@ class Relay:
         self._emptied = asyncio.Event()
         self._max_connections = min(config.max_connections, _room_for_connections())
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Listen, and begin to watch files and the API server. Raises OSError."""
         loop = asyncio.get_running_loop()
-        sock = socket.create_server((self.config.listen_host, self.config.listen_port))
-        self._server = await loop.create_server(self._accept, sock=sock, backlog=_BACKLOG)
-        self.port = sock.getsockname()[1]
+        self._listener = Listener(
+            self.config.listen_host, self.config.listen_port, self._take, self._on_exhausted
+        )
+        self.port = self._listener.port
+        self._listener.start()
         self._loops = [
             loop.create_task(self._watch_files()),
             loop.create_task(self._probe_upstream()),
@@ -82,19 +83,6 @@ class Relay:
             self._draining = asyncio.get_running_loop().create_task(self._drain(seconds))
 
     # What connections call.
-
-    def admit(self, pair: Pair) -> bool:
-        """Take a new connection, or tell that there is no room."""
-        if len(self._connections) >= self._max_connections:
-            self.counters.add("refused_full")
-            return False
-        if len(self._opening) >= self.config.max_opening:
-            self.counters.add("refused_half_open")
-            return False
-        self.counters.add("accepted")
-        self._connections.add(pair)
-        self._opening.add(pair)
-        return True
 
     def settled(self, pair: Pair) -> None:
         """Note that a connection is no longer opening."""
@@ -169,14 +157,15 @@ class Relay:
         }
 
     async def _drain(self, seconds: float) -> None:
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            self._listener.close()
         await self._until_empty(seconds)
         for connection in tuple(self._connections):
             connection.shut("collector_shutdown")
         await self._until_empty(_CLOSE_SECONDS)
         for connection in tuple(self._connections):
             connection.cut()
+        await self._until_empty(_CLOSE_SECONDS)
         for task in self._loops:
             task.cancel()
         self.link.tell("stats", **self.stats())
@@ -193,10 +182,23 @@ class Relay:
 
     # Small things.
 
-    def _accept(self) -> Side:
-        side = Side(NOBODY, self.buffers, self._serving.context, None)
-        side.belong_to(Connection(self, side))
-        return side
+    def _take(self, sock: socket.socket) -> None:
+        """Open a new connection, if there is room."""
+        if len(self._connections) >= self._max_connections:
+            self.counters.add("refused_full")
+            refuse(sock)
+        elif len(self._opening) >= self.config.max_opening:
+            self.counters.add("refused_half_open")
+            refuse(sock)
+        else:
+            self.counters.add("accepted")
+            connection = Connection(self, self._serving.context)
+            self._connections.add(connection)
+            self._opening.add(connection)
+            connection.begin(sock)
+
+    def _on_exhausted(self) -> None:
+        self.counters.add("refused_full")
 
     def _obey(self, order: Mapping[str, Any]) -> None:
         """Carry out an order of the collector. Raises KeyError for an unknown form of it."""

@@ -29,9 +29,6 @@ Failure = Literal["", "tls", "lost", "flood"]
 class Owner(Protocol):
     """Who is told what happens to a side."""
 
-    def made(self, side: Side) -> None:
-        """The transport is there."""
-
     def changed(self, side: Side) -> None:
         """While it opens: plaintext held, end, or failure."""
 
@@ -48,10 +45,10 @@ class Owner(Protocol):
 class _Nobody:
     """The owner of a side that was released."""
 
-    def made(self, side: Side) -> None:
+    def changed(self, side: Side) -> None:
         """Do nothing."""
 
-    changed = ended = later_bytes = lost = made
+    ended = later_bytes = lost = changed
 
 
 NOBODY = _Nobody()
@@ -119,7 +116,6 @@ class Side(asyncio.BufferedProtocol):
         self.transport = transport
         transport.set_write_buffer_limits(high=WRITE_MARK_BYTES)
         _keep_alive(transport.get_extra_info("socket"))
-        self._owner.made(self)
         if not self._engine.tls.server_side:
             self._shake()
 
@@ -174,10 +170,6 @@ class Side(asyncio.BufferedProtocol):
             self.peer.resume()
 
     # What the owner calls.
-
-    def belong_to(self, owner: Owner) -> None:
-        """Have an owner that could only be made after this."""
-        self._owner = owner
 
     async def shake_hands(self) -> bool:
         """Wait for the end of the handshake; tell whether it succeeded."""

@@ -67,8 +67,9 @@ class Upstream:
         endpoint = self.endpoint
         side = Side(owner, self._buffers, context, endpoint.server_name)
         try:
+            # Not with happy_eyeballs_delay: cancelled at the wrong time, it leaks a socket.
             await asyncio.get_running_loop().create_connection(
-                lambda: side, endpoint.host, endpoint.port, happy_eyeballs_delay=0.25
+                lambda: side, endpoint.host, endpoint.port
             )
             if await side.shake_hands():
                 return side
