@@ -9,7 +9,7 @@ AUDIT_LOG ?=
 export AUDIT_LOG
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: bootstrap ## Start hub and collector on a replayed audit log (AUDIT_LOG=/path follows a real one)
 	@$(BIN)/python demo/run.py $(if $(AUDIT_LOG),--audit-log "$$AUDIT_LOG") $(ARGS)
@@ -30,6 +30,9 @@ imports: bootstrap ## Check who imports whom
 
 types: bootstrap ## Check the types
 	@$(BIN)/mypy $(CODE)
+
+e2e: bootstrap ## Test the gateway on a real Kubernetes, which it starts and ends (docs/cluster.md)
+	@$(BIN)/pytest tests/e2e -n0 $(ARGS)
 
 torture: bootstrap ## Kill, fill and flood the parts (at most 15 minutes)
 	@$(BIN)/pytest tests/torture --timeout 900 --durations 15 $(ARGS)
@@ -60,4 +63,4 @@ clean: ## Remove what the targets made; data/ (the log of make run) stays
 bootstrap:
 	@scripts/bootstrap
 
-.PHONY: help run test check format-check lint imports types torture bench cluster-up cluster-down cluster-status docs format clean bootstrap
+.PHONY: help run test check format-check lint imports types e2e torture bench cluster-up cluster-down cluster-status docs format clean bootstrap

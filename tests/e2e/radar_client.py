@@ -1,0 +1,230 @@
+"""Speaks to the API server as Radar does, from inside Radar's pod; standard library only.
+
+Run by `radar_pod` as a program in the client's container: its source is given to `python3 -c`. It
+takes the in-cluster configuration as client-go does, and says what it saw as one line of JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import os
+import socket
+import ssl
+import statistics
+import struct
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+POD = "/api/v1/namespaces/demo/pods/web"
+
+
+class Connection:
+    """One TLS connection to the API server, by HTTP/1.1."""
+
+    def __init__(self) -> None:
+        host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+        context = ssl.create_default_context(cafile=f"{ACCOUNT}/ca.crt")
+        context.set_alpn_protocols(["http/1.1"])
+        raw = socket.create_connection((host, int(port)), 30)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = context.wrap_socket(raw, server_hostname=host)
+        self.read = b""
+
+    def request(self, method: str, target: str, fields: list[str]) -> int:
+        """Send a head and return the status of the answer; what follows it is in `read`."""
+        token = Path(ACCOUNT, "token").read_text(encoding="ascii").strip()
+        lines = [
+            f"{method} {target} HTTP/1.1",
+            f"Host: {os.environ['KUBERNETES_SERVICE_HOST']}",
+            "User-Agent: radar/v1.0.0 (linux/amd64) kubernetes/$Format",
+            f"Authorization: Bearer {token}",
+            *fields,
+        ]
+        self.sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        while b"\r\n\r\n" not in self.read:
+            self.more()
+        head, self.read = self.read.split(b"\r\n\r\n", 1)
+        self.head = head.decode()
+        return int(head.split(b" ")[1])
+
+    def more(self) -> None:
+        part = self.sock.recv(65536)
+        if not part:
+            raise EOFError
+        self.read += part
+
+    def frame(self) -> tuple[int, bytes]:
+        """Return the opcode and payload of the next frame of the WebSocket."""
+        while True:
+            data = self.read
+            if len(data) >= 2:
+                size, start = data[1] & 0x7F, 2
+                if size == 126 and len(data) >= 4:
+                    size, start = struct.unpack(">H", data[2:4])[0], 4
+                elif size == 127 and len(data) >= 10:
+                    size, start = struct.unpack(">Q", data[2:10])[0], 10
+                elif size >= 126:
+                    size = 1 << 62
+                if len(data) >= start + size:
+                    self.read = data[start + size :]
+                    return data[0] & 0x0F, data[start : start + size]
+            self.more()
+
+    def send(self, opcode: int, payload: bytes) -> None:
+        """Send a masked frame of at most 125 bytes."""
+        mask = os.urandom(4)
+        masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+        self.sock.sendall(bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + masked)
+
+
+def identity(user: str, groups: str) -> list[str]:
+    return [f"Impersonate-User: {user}"] + [f"Impersonate-Group: {g}" for g in groups.split(",")]
+
+
+def open_terminal(user: str, groups: str, container: str, *, tty: bool) -> tuple[Connection, int]:
+    query = [("command", "sh"), ("container", container), ("stdin", "true"), ("stdout", "true")]
+    query += [("tty", "true")] if tty else [("stderr", "true")]
+    fields = [
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
+        "Sec-WebSocket-Protocol: v5.channel.k8s.io",
+        *identity(user, groups),
+    ]
+    connection = Connection()
+    target = f"{POD}/exec?{urllib.parse.urlencode(query)}"
+    return connection, connection.request("GET", target, fields)
+
+
+def terminal(user: str, groups: str, container: str, seconds: str, tty: str = "tty") -> Any:
+    """Open a terminal, see its prompt, keep it for a while and leave it; tell how long it was."""
+    connection, status = open_terminal(user, groups, container, tty=tty == "tty")
+    opened = time.monotonic()
+    if status != 101:
+        return {"status": status}
+    shown = b""
+    try:
+        if tty == "tty":
+            while b"#" not in shown and b"$" not in shown:
+                opcode, payload = connection.frame()
+                shown += payload
+                if opcode == 8 or payload[:1] == b"\x03":
+                    break
+            else:
+                connection.send(2, b"\x00echo tea$((1+1))\n")
+                while b"tea2" not in shown:
+                    shown += connection.frame()[1]
+        say({"open": True})
+        time.sleep(float(seconds))
+        if b"tea2" not in shown and tty == "tty":
+            while True:
+                connection.frame()
+        connection.send(8, struct.pack(">H", 1000))
+        connection.sock.settimeout(5)
+    except (EOFError, OSError):
+        pass
+    closed = time.monotonic()
+    connection.sock.close()
+    return {"status": status, "seconds": closed - opened, "shell": b"tea2" in shown}
+
+
+def hold(user: str, groups: str, container: str) -> Any:
+    """Open a terminal and stay in it until the other side ends it."""
+    connection, status = open_terminal(user, groups, container, tty=True)
+    say({"status": status})
+    connection.sock.settimeout(300)
+    try:
+        while connection.frame()[0] != 8:
+            pass
+        return {"ended": "by a close frame"}
+    except (EOFError, OSError) as exc:
+        return {"ended": type(exc).__name__}
+
+
+def latency(groups: str, count: str, url: str, pat: str) -> Any:
+    """Open terminals one by one; measure from each 101 until the hub's API has its start."""
+    taken = []
+    for number in range(int(count)):
+        user = f"latency-{os.getpid()}-{number}@example.com"
+        connection, status = open_terminal(user, groups, "app", tty=True)
+        began = time.monotonic()
+        assert status == 101, connection.head
+        request = urllib.request.Request(f"{url}?{urllib.parse.urlencode({'actor': user})}")
+        request.add_header("Authorization", f"Bearer {pat}")
+        while True:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                if json.load(answer)["events"]:
+                    break
+            time.sleep(0.005)
+        taken.append(time.monotonic() - began)
+        connection.sock.close()
+    taken.sort()
+    return {
+        "count": len(taken),
+        "median_ms": round(statistics.median(taken) * 1000),
+        "p95_ms": round(taken[int(len(taken) * 0.95)] * 1000),
+        "max_ms": round(taken[-1] * 1000),
+    }
+
+
+def fetch(target: str, *fields: str) -> Any:
+    """GET something by HTTP/1.1 and tell what the bytes of its body hash to."""
+    connection = Connection()
+    status = connection.request("GET", target, [*fields, "Connection: close"])
+    body = bytearray(connection.read)
+    while part := connection.sock.recv(65536):
+        body += part
+    encoded = "content-encoding: gzip" in connection.head.lower()
+    chunked = "transfer-encoding: chunked" in connection.head.lower()
+    plain = unchunked(bytes(body)) if chunked else bytes(body)
+    if encoded:
+        plain = gzip.decompress(plain)
+    return {
+        "status": status,
+        "gzip": encoded,
+        "wire_bytes": len(body),
+        "bytes": len(plain),
+        "sha256": hashlib.sha256(plain).hexdigest(),
+    }
+
+
+def unchunked(body: bytes) -> bytes:
+    parts: list[bytes] = []
+    at = 0
+    while True:
+        line = body.index(b"\r\n", at)
+        size = int(body[at:line], 16)
+        if not size:
+            return b"".join(parts)
+        parts.append(body[line + 2 : line + 2 + size])
+        at = line + 2 + size + 2
+
+
+def say(what: Any) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    name, *words = sys.argv[1:]
+    calls: dict[str, Callable[..., Any]] = {
+        "terminal": terminal,
+        "hold": hold,
+        "latency": latency,
+        "fetch": fetch,
+    }
+    say(calls[name](*words))
+
+
+if __name__ == "__main__":
+    main()

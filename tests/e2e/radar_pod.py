@@ -1,0 +1,156 @@
+"""Radar's pod on a test cluster: the collector as a native sidecar, and a client in Radar's place.
+
+Owns the manifest and the ways into the two containers. Programs of the client run in its
+namespaces, entered from the node: so they go on when the API server or the kubelet is down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from tests.cluster.images import Archive
+from tests.cluster.machine import MachineCluster
+from tests.cluster.network import API_SERVICE_ADDRESS
+from tests.e2e.node_hub import NodeHub, ask, eventually
+
+NAMESPACE, POD, CLIENT, SIDECAR = "radar", "radar", "client", "collector"
+GROUPS = "cloud:owner,cloud:org:org_x"
+PREFIX = "radar_audit_collector_"
+_SOURCE = Path(__file__).with_name("radar_client.py")
+_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+_MANIFEST = Path(__file__).with_name("radar-pod.yaml")
+
+
+class RadarPod:
+    """The running pod."""
+
+    def __init__(self, cluster: MachineCluster, hub: NodeHub) -> None:
+        """Take the pod of a cluster; see `running_pod`."""
+        self.cluster = cluster
+        self._hub = hub
+
+    def status(self) -> dict[str, Any]:
+        """Return the pod's status as the API server has it."""
+        text = self.cluster.kubectl("-n", NAMESPACE, "get", "pod", POD, "-o", "json")
+        status: dict[str, Any] = json.loads(text)["status"]
+        return status
+
+    def container(self, name: str) -> dict[str, Any]:
+        """Return the status of a container."""
+        status = self.status()
+        every = [*status["initContainerStatuses"], *status["containerStatuses"]]
+        (found,) = (each for each in every if each["name"] == name)
+        return dict(found)
+
+    def restarts(self) -> int:
+        """Return how often the sidecar was started anew."""
+        return int(self.container(SIDECAR)["restartCount"])
+
+    def kill_sidecar(self) -> None:
+        """End the sidecar as the kernel does when memory is short: kill -9."""
+        task = self.container(SIDECAR)["containerID"].removeprefix("containerd://")
+        self._ctr("tasks", "kill", "--all", "--signal", "SIGKILL", task)
+
+    def enter(
+        self, argv: Sequence[str], *, around: bool = False, websockets: bool = True
+    ) -> list[str]:
+        """Return the command line of a program in the client's container.
+
+        `around` lets it reach the API server itself, with the same token; `websockets` tells
+        kubectl how to open terminals.
+        """
+        host, port = _endpoint(around=around)
+        variables = {
+            "PATH": "/tools:/usr/local/bin:/usr/bin:/bin",
+            "HOME": "/tmp",
+            "TERM": "xterm",
+            "KUBERNETES_SERVICE_HOST": host,
+            "KUBERNETES_SERVICE_PORT": port,
+            "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": str(websockets).lower(),
+        }
+        own = [f"{name}={value}" for name, value in variables.items()]
+        target = [f"--target={self._client_pid}", "--mount", "--net", "--pid", "--uts", "--ipc"]
+        who = ["--setgid=65532", "--setuid=65532"]
+        return self.cluster.in_node(["nsenter", *target, *who, "--", "/bin/env", "-i", *own, *argv])
+
+    def kubectl(self, *arguments: str, around: bool = False, websockets: bool = True) -> list[str]:
+        """Return the command line of a kubectl in the client's container.
+
+        Through the gateway with the in-cluster configuration, or `around` it.
+        """
+        host, port = _endpoint(around=around)
+        ca = f"{_ACCOUNT}/ca.crt"
+        server = [f"--server=https://{host}:{port}", f"--certificate-authority={ca}"]
+        with_token = ["sh", "-c", f'exec kubectl --token="$(cat {_ACCOUNT}/token)" "$@"', "kubectl"]
+        return self.enter([*with_token, *server, *arguments], around=around, websockets=websockets)
+
+    def client(self, *words: str, around: bool = False) -> dict[str, Any]:
+        """Run the Radar-like client to its end and return the last that it said."""
+        done = subprocess.run(
+            self.client_command(*words, around=around), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return said
+
+    def client_command(self, *words: str, around: bool = False) -> list[str]:
+        """Return the command line of the Radar-like client."""
+        source = _SOURCE.read_text(encoding="utf-8")
+        return self.enter(["python3", "-c", source, *words], around=around)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the samples of the sidecar's metrics, by name without prefix."""
+        text = ask(self.cluster, f"http://{self.status()['podIP']}:9281/metrics")
+        found = re.findall(rf"^{PREFIX}(\S+) (\S+)$", text, re.MULTILINE)
+        return {name: float(value) for name, value in found}
+
+    def counted(self, name: str) -> float:
+        """Return one sample; 0 where there is none."""
+        return self.metrics().get(name, 0.0)
+
+    def log(self) -> str:
+        """Return what the sidecar has logged since its last start."""
+        return self.cluster.kubectl("-n", NAMESPACE, "logs", POD, "-c", SIDECAR)
+
+    def find_client(self) -> None:
+        """Note the client's process, as the node counts."""
+        task = self.container(CLIENT)["containerID"].removeprefix("containerd://")
+        for line in self._ctr("tasks", "ls").splitlines():
+            if line.startswith(task):
+                self._client_pid = int(line.split()[1])
+                return
+        raise AssertionError("the client's container has no process")
+
+    def _ctr(self, *arguments: str) -> str:
+        words = self.cluster.in_node(["ctr", "--namespace=k8s.io", *arguments])
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def _endpoint(*, around: bool) -> tuple[str, str]:
+    return (API_SERVICE_ADDRESS, "443") if around else ("127.0.0.1", "16443")
+
+
+@contextlib.contextmanager
+def running_pod(cluster: MachineCluster, hub: NodeHub, image: Archive) -> Iterator[RadarPod]:
+    """Apply the pod and wait until Radar's part of it runs."""
+    manifest = Template(_MANIFEST.read_text(encoding="utf-8")).substitute(
+        python=cluster.load_image(image),
+        hub=hub.url,
+        token=hub.cluster_token,
+        tools=Path(cluster.kubectl_program).parent,
+    )
+    cluster.kubectl("apply", "-f", "-", stdin=manifest)
+    pod = RadarPod(cluster, hub)
+    ready = ["wait", "--for=condition=Ready", f"pod/{POD}", "--timeout=60s"]
+    done = cluster.try_kubectl("-n", NAMESPACE, *ready, timeout_seconds=70)
+    assert done.returncode == 0, pod.log() + cluster.try_kubectl("get", "events", "-A").stdout
+    pod.find_client()
+    eventually(lambda: pod.counted('heartbeats_total{result="ok"}') > 0)
+    yield pod
