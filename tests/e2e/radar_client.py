@@ -106,15 +106,18 @@ def open_terminal(user: str, groups: str, container: str, *, tty: bool) -> tuple
     return connection, connection.request("GET", target, fields)
 
 
-def terminal(user: str, groups: str, container: str, seconds: str, tty: str = "tty") -> Any:
-    """Open a terminal, see its prompt, keep it for a while and leave it; tell how long it was."""
-    connection, status = open_terminal(user, groups, container, tty=tty == "tty")
+def terminal(user: str, groups: str, container: str, seconds: str, kind: str = "tty") -> Any:
+    """Open a terminal, see its prompt, keep it for a while and leave it; tell how long it was.
+
+    `kind` is tty, plain (none), or exit: a terminal that is left by that word.
+    """
+    connection, status = open_terminal(user, groups, container, tty=kind != "plain")
     opened = time.monotonic()
     if status != 101:
         return {"status": status}
     shown = b""
     try:
-        if tty == "tty":
+        if kind != "plain":
             while b"#" not in shown and b"$" not in shown:
                 opcode, payload = connection.frame()
                 shown += payload
@@ -126,7 +129,9 @@ def terminal(user: str, groups: str, container: str, seconds: str, tty: str = "t
                     shown += connection.frame()[1]
         say({"open": True})
         time.sleep(float(seconds))
-        if b"tea2" not in shown and tty == "tty":
+        if kind == "exit":
+            connection.send(2, b"\x00exit\n")
+        if kind == "exit" or (b"tea2" not in shown and kind == "tty"):
             while True:
                 connection.frame()
         connection.send(8, struct.pack(">H", 1000))

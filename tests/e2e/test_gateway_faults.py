@@ -57,10 +57,18 @@ def webhook_collector(cluster: MachineCluster, hub: NodeHub, folder: Path) -> It
     with (folder / "collector.log").open("wb") as log:
         program = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
     try:
+        eventually(lambda: _is_ready(cluster))
         yield
     finally:
         program.terminate()
         program.wait()
+
+
+def _is_ready(cluster: MachineCluster) -> bool:
+    try:
+        return ask(cluster, f"http://{_SINK_PROBES}/readyz") == "ok\n"
+    except AssertionError:
+        return False
 
 
 def test_gateway_and_audit_webhook_at_once_give_each_event_once(
@@ -69,7 +77,7 @@ def test_gateway_and_audit_webhook_at_once_give_each_event_once(
     users = [f"twice-{number}@example.com" for number in range(5)]
     with webhook_collector(radar_cluster, hub, tmp_path):
         for user in users:
-            assert pod.client("terminal", user, GROUPS, "app", "0.3")["status"] == 101
+            assert pod.client("terminal", user, GROUPS, "app", "0.3", "exit")["shell"]
         metrics = f"http://{_SINK_PROBES}/metrics"
 
         def shipped(action: str) -> bool:
