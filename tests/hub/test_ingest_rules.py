@@ -124,6 +124,7 @@ def test_assumed_time_goes_only_with_a_real_end(sent: dict[str, Any]) -> None:
         ("user_1", {}, ("user_1", None)),
         ("A@x.y", {"a@x.y": ("user_1", "a@x.y")}, ("user_1", "a@x.y")),
         ("A@x.y", {}, (None, "a@x.y")),
+        ("A B <a@x.y>", {}, ("A B <a@x.y>", None)),
         (None, {}, (None, None)),
     ],
 )

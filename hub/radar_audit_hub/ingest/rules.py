@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from radar_audit_events import ids
 from radar_audit_events.errors import TimeError
-from radar_audit_events.event import Event
+from radar_audit_events.event import MAX_EMAIL_CHARS, Event
 from radar_audit_events.wire import (
     COLLECTOR_ACTIONS,
     MAX_SESSION_CHARS,
@@ -156,7 +156,13 @@ def _superseded(sent: WireEvent, source: Source) -> str | Rejected:
 def actor_name(sent: WireEvent) -> str | None:
     """Return the name by which the actor is to be looked up: an id, or a lower-case e-mail."""
     name = sent.actor_user_id
-    return name.lower() if name is not None and "@" in name else name
+    return name.lower() if name is not None and _is_email(name) else name
+
+
+def _is_email(name: str) -> bool:
+    """Tell whether a name is kept as an e-mail: `Alice <alice@acme.com>` has an @ and is none."""
+    lower = name.lower()  # may be longer than the name
+    return "@" in name and len(lower) <= MAX_EMAIL_CHARS and not any(map(str.isspace, lower))
 
 
 def _actor(sent: WireEvent, people: Mapping[str, Actor]) -> Actor:
@@ -168,4 +174,4 @@ def _actor(sent: WireEvent, people: Mapping[str, Actor]) -> Actor:
     name = actor_name(sent)
     if name is None:
         return None, None
-    return people.get(name) or ((None, name) if "@" in name else (name, None))
+    return people.get(name) or ((None, name) if _is_email(name) else (name, None))
