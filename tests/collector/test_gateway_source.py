@@ -162,8 +162,9 @@ async def test_terminals_of_a_killed_collector_are_ended_by_the_next(tmp_path: P
 
 async def test_radar_is_served_while_the_spool_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
-    async with launched(tmp_path) as place:
+    async with launched(tmp_path, gateway_drain_seconds=0) as place:
         await until_said(place, "the spool is not available")
         conn, answer = await place.open_terminal()
         conn.close()
         assert answer == SWITCHING
+        await place.collector.terminate()  # and it does not wait for the spool for ever

@@ -27,6 +27,7 @@ from .settings import GatewaySettings
 from .trust import Trust
 
 _LISTEN_SECONDS = 15.0
+_SETTLE_SECONDS = 5.0  # for what is left to be closed and stored after the grace period
 _POLL_SECONDS = 0.01
 _RESTARTS = 1_000_000  # a task that ends is started anew; readiness tells while it is down
 
@@ -101,8 +102,15 @@ class GatewaySource:
         self._tasks.start("gateway_journal", self._journal.run, _RESTARTS)
 
     async def drain(self) -> None:
-        """Let open terminals go on for the grace period, end them, and store their ends."""
-        await self._relay.drain(self._drain_seconds)
+        """Let open terminals go on for the grace period, end them, and store their ends.
+
+        Where those cannot be stored in time, the next start ends them.
+        """
+        try:
+            async with asyncio.timeout(self._drain_seconds + _SETTLE_SECONDS):
+                await self._relay.drain(self._drain_seconds)
+        except TimeoutError:
+            _logger.warning("what the gateway saw last is not stored; the next start ends it")
 
     async def stop(self) -> None:
         """Stop all tasks; a relay that still runs is killed."""
