@@ -78,6 +78,10 @@ class Pair:
         """Tell whether a terminal is open on it."""
         return self._terminal is not None and self._terminal.is_open
 
+    def carried(self) -> tuple[int, int]:
+        """Return how many bytes of plaintext went up to the API server, and down from it."""
+        return self.client.carried, 0 if self.upstream is None else self.upstream.carried
+
     def shut(self, reason: EndReason) -> None:
         """End it from our side: both get what is under way, then the end."""
         self._note_end(reason)

@@ -25,7 +25,7 @@ from .listener import Listener, refuse
 from .pair import Pair
 from .upstream import Endpoint, Upstream, UpstreamError
 
-_STATS_SECONDS = 1.0
+_STATS_SECONDS = 2.0
 _CLOSE_SECONDS = 2.0
 _SPARE_DESCRIPTORS = 64
 _FULL_SHARE = 0.9
@@ -89,8 +89,12 @@ class Relay:
         self._opening.discard(pair)
 
     def forget(self, pair: Pair) -> None:
-        """Note that a connection is gone."""
-        self._connections.discard(pair)
+        """Note that a connection is gone; it may be said twice."""
+        if pair in self._connections:
+            self._connections.remove(pair)
+            up, down = pair.carried()
+            self.counters.add("bytes_up", up)
+            self.counters.add("bytes_down", down)
         self._opening.discard(pair)
         if not self._connections:
             self._emptied.set()
@@ -147,11 +151,18 @@ class Relay:
 
     def stats(self) -> dict[str, Any]:
         """Return counters and what is open now."""
+        counters = self.counters.snapshot()
+        terminals = 0
+        for pair in self._connections:
+            up, down = pair.carried()
+            counters["bytes_up"] += up
+            counters["bytes_down"] += down
+            terminals += pair.has_terminal
         return {
-            "counters": self.counters.snapshot(),
+            "counters": counters,
             "connections": len(self._connections),
             "opening": len(self._opening),
-            "terminals": sum(1 for each in self._connections if each.has_terminal),
+            "terminals": terminals,
             "protocols": list(self._serving.protocols),
             "reachable": self._upstream_known,
         }

@@ -56,6 +56,7 @@ class Terminals:
                     self._open[key[len(OPEN_PREFIX) :]] = entry
             elif key.startswith(USED_PREFIX) and blob.isdigit():
                 self._used[key[len(USED_PREFIX) :]] = int(blob)
+        self._used = dict(sorted(self._used.items(), key=lambda item: item[1]))
 
     def open_ids(self) -> list[str]:
         """Return the ids of the terminals that are open."""
@@ -96,14 +97,17 @@ class Terminals:
         return session_id
 
     def _remember(self, session_id: str, now_ms: int, state: dict[str, bytes | None]) -> None:
-        over = len(self._used) + 1 - MAX_USED
-        for known, until_ms in list(self._used.items()):
-            if until_ms <= now_ms or over > 0:
-                over -= 1
-                del self._used[known]
-                state[USED_PREFIX + known] = None
-        self._used[session_id] = now_ms + _REMEMBER_MS
-        state[USED_PREFIX + session_id] = str(self._used[session_id]).encode()
+        until_ms = now_ms + _REMEMBER_MS
+        self._used[session_id] = until_ms
+        state[USED_PREFIX + session_id] = str(until_ms).encode()
+        # Oldest first, so that a flood of them costs no scan.
+        while len(self._used) > MAX_USED or self._first_used()[1] <= now_ms:
+            oldest = self._first_used()[0]
+            del self._used[oldest]
+            state[USED_PREFIX + oldest] = None
+
+    def _first_used(self) -> tuple[str, int]:
+        return next(iter(self._used.items()))
 
 
 def join(changes: list[Change]) -> Change:
