@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from re import _constants as sre  # type: ignore[attr-defined]  # the only view on a pattern's form
-from re import _parser as sre_parser  # type: ignore[attr-defined]
+from re import _constants as sre  # the only view on a pattern's form
+from re import _parser as sre_parser
 from typing import Any
 
 import pytest
