@@ -44,6 +44,17 @@ class Filter:
 
     def params(self) -> list[tuple[str, str]]:
         """Return the hub's parameters. Raises ArgumentError for a mistake that can be seen here."""
+        for name, text in (
+            ("--actor", self.actor),
+            ("--target", self.target),
+            ("--from", self.from_),
+            ("--to", self.to),
+            *(("--action", action) for action in self.actions),
+            *(("--type", kind) for kind in self.types),
+        ):
+            # A shell variable that is not set must not widen what is asked for to everything.
+            if text is not None and not text.strip():
+                raise ArgumentError(f"{name} is empty: give a value or leave it out")
         if self.range and (self.from_ or self.to):
             raise ArgumentError("--range stands for --from and --to: give one or the other")
         found = [("action", action) for action in self.actions]

@@ -119,7 +119,7 @@ def failure_sentence(error: Exception, url: str) -> str:
     if isinstance(error, ConnectTimeoutError):
         return f"{url} did not answer in time"
     if isinstance(error, SSLError):
-        return f"{url} is not trusted: {_tls_reason(error)}"
+        return _tls_sentence(error, url)
     if isinstance(error, ReadTimeoutError):
         return f"{url} stopped sending"
     if isinstance(error, IncompleteRead) or _is_early_end(error):
@@ -142,10 +142,21 @@ def _cause(error: Exception) -> str:
     return type(error).__name__
 
 
-def _tls_reason(error: SSLError) -> str:
+def is_untrusted(error: BaseException | None) -> bool:
+    """Tell whether the other side speaks TLS, but its certificate is none that we trust."""
+    cause = error.args[0] if isinstance(error, SSLError) and error.args else error
+    return isinstance(cause, ssl.SSLCertVerificationError)
+
+
+def _tls_sentence(error: SSLError, url: str) -> str:
     cause: object = error.args[0] if error.args else error
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return cause.verify_message
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    return str(cause)
+        return f"{url} is not trusted: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+        return f"{url} does not speak TLS: is it an http:// address?"
+    reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+    return f"no TLS connection to {url}: {reason}"
+
+
+# What OpenSSL says of an answer in plain text, by version.
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"})

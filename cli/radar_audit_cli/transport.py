@@ -16,11 +16,11 @@ from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from urllib3.exceptions import HTTPError, ProtocolError, SSLError
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from .addresses import is_loopback
 from .errors import ArgumentError, CliError, CutError, RefusedError, UnreachableError
-from .problems import failure_sentence, refusal
+from .problems import failure_sentence, is_untrusted, refusal
 from .shapes import Params
 
 _CONNECT_SECONDS = 10.0
@@ -173,7 +173,7 @@ class Transport:
 
 
 def _trust_hint(error: Exception) -> str | None:
-    if isinstance(error, SSLError) or isinstance(getattr(error, "reason", None), SSLError):
+    if is_untrusted(error) or is_untrusted(getattr(error, "reason", None)):
         return "name the hub's own CA with --ca-file or RADAR_AUDIT_CA_FILE"
     return None
 

@@ -63,13 +63,18 @@ def test_no_command_prints_a_token(cli: Cli) -> None:
     assert "rhp_" not in repr(Target("https://x", TOKEN, None, None))
 
 
-def test_use_current_and_remove_change_what_is_in_use(cli: Cli) -> None:
+def test_use_current_and_remove_change_what_is_in_use(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _add(cli, "a", "https://a.example.com")
     _add(cli, "b", "https://b.example.com")
     assert cli("context", "use", "b").code == 0
     assert json.loads(cli("context", "current", "-o", "ndjson").out)["name"] == "b"
     assert cli("context", "remove", "b").code == 0
     assert cli("context", "current").code == 5
+    monkeypatch.setenv("RADAR_AUDIT_CONTEXT", "a")
+    assert cli("context", "current", "-o", "name").out == "a\n"
+    monkeypatch.delenv("RADAR_AUDIT_CONTEXT")
     assert cli("context", "list", "-o", "name").out == "a\n"
     unknown = cli("context", "use", "c")
     assert unknown.code == 2

@@ -247,3 +247,13 @@ def test_an_answer_that_is_no_hubs_is_said_to_be_so(hub: ContractHub, cli: Cli) 
         result = cli("query", "--org", ORG)
         assert result.code == 1
         assert "does not answer like a hub" in result.err
+
+
+@pytest.mark.parametrize("option", ["--actor", "--target", "--action", "--type", "--from", "--to"])
+def test_an_empty_value_does_not_ask_for_everything(
+    hub: ContractHub, cli: Cli, option: str
+) -> None:
+    result = cli("query", option, "")
+    assert (result.code, result.out) == (2, "")
+    assert f"{option} is empty" in result.err
+    assert hub.requests == []

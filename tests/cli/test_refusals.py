@@ -199,6 +199,11 @@ def test_a_hub_is_trusted_by_the_named_authority_only(
     assert "is not trusted" in stranger.err
     assert "--ca-file" in stranger.err
     assert tls_hub.requests == []
+    with ContractHub() as plain:
+        untaught = cli("whoami", "--url", plain.url.replace("http:", "https:"))
+    assert untaught.code == 1
+    assert "does not speak TLS: is it an http:// address?" in untaught.err
+    assert "--ca-file" not in untaught.err
     pem = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(pem)
     assert cli("whoami", "--url", tls_hub.url, "--ca-file", str(pem)).code == 0

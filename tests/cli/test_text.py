@@ -112,7 +112,7 @@ def test_targets_are_named_by_what_people_know() -> None:
     assert target_text({"target_type": "pod", "metadata": place}) == "prod/pay/api:app"
     denied = {"namespace": "pay", "pod": "api", "attempted_action": "pod.exec"}
     event = {"target_type": "cluster", "target_id": "cl_1", "metadata": denied}
-    assert target_text(event) == "cl_1/pay/api"
+    assert target_text(event) == "pay/api in cl_1"
     assert details_text(event) == "attempted_action=pod.exec"
     assert (
         target_text({"target_type": "pat", "target_id": "pat_1", "metadata": {"name": "ci"}})
@@ -125,7 +125,7 @@ def test_targets_are_named_by_what_people_know() -> None:
 
 def test_details_show_lengths_of_time_and_leave_out_what_the_target_says() -> None:
     metadata = {"pod": "api", "duration_ms": 42_123, "observed": True, "started_at": None}
-    assert details_text({"metadata": metadata}) == "duration=42.1s observed=true"
+    assert details_text({"metadata": metadata}) == "42.1s observed=true"
 
 
 def test_progress_without_a_terminal_is_a_line_each_ten_seconds() -> None:

@@ -100,6 +100,7 @@ def _asked_token(*, from_stdin: bool) -> str | None:
 def use(name: str) -> None:
     """Make NAME the context that commands talk to."""
     _store(_stored().using(name))
+    click.echo(f"context {name} is in use", err=True)
 
 
 @context.command("remove", short_help="Forget a context and its token.")
@@ -107,6 +108,7 @@ def use(name: str) -> None:
 def remove(name: str) -> None:
     """Forget NAME and its token. The token itself stays valid until it is revoked."""
     _store(_stored().without(name))
+    click.echo(f"context {name} removed", err=True)
 
 
 @context.command("list", short_help="List the contexts.")
@@ -115,13 +117,18 @@ def list_(form: str) -> None:
     """List the contexts; a token is shown as yes or no only."""
     contexts = _stored()
     write_all(form, _VIEW, [_row(contexts, name) for name in sorted(contexts.named)])
+    if not contexts.named:
+        click.echo("no contexts yet; radar-audit context add NAME --url URL adds one", err=True)
 
 
 @context.command("current", short_help="Show the context in use.")
 @output_option
 def current(form: str) -> None:
-    """Show the context that commands talk to."""
+    """Show the context that commands talk to: that of RADAR_AUDIT_CONTEXT, or the one in use."""
     contexts = _stored()
+    named = os.environ.get("RADAR_AUDIT_CONTEXT")
+    if named:
+        contexts = contexts.using(named)
     if contexts.current is None:
         raise NoMatchError("no context is in use", hint="radar-audit context use NAME")
     write_all(form, _VIEW, [_row(contexts, contexts.current)])

@@ -57,7 +57,8 @@ def query(
     if writer is not None:
         writer.close()
     if has_more:
-        click.echo(f"{count} events shown, there may be more: --limit N or --all", err=True)
+        events = "1 event" if count == 1 else f"{count} events"
+        click.echo(f"{events} shown, there may be more: --limit N or --all", err=True)
     if count:
         return
     if wants_code:

@@ -72,7 +72,7 @@ def event_view(
             style=lambda _: "dim",
         )
 
-    action = Column("ACTION", _action, least_cells=16, weight=3, style=_action_style)
+    action = Column("ACTION", _action, least_cells=16, weight=4, style=_action_style)
     actor = Column("ACTOR", actor_text, least_cells=12, weight=2)
     target = Column("TARGET", target_text, least_cells=14, weight=3)
     details = Column("DETAILS", details_text, style=lambda _: "dim")
@@ -144,25 +144,28 @@ def target_text(event: Item) -> str:
     metadata = _metadata(event)
     cluster = metadata.get("cluster_name") or metadata.get("cluster_id")
     place = [cluster, metadata.get("namespace"), metadata.get("pod")]
+    container = f":{cell_text(metadata['container'])}" if metadata.get("container") else ""
     if event.get("target_type") == "pod" and all(place):
-        container = metadata.get("container")
-        text = "/".join(cell_text(part) for part in place)
-        return f"{text}:{cell_text(container)}" if container else text
+        return "/".join(cell_text(part) for part in place) + container
     if event.get("target_type") == "cluster" and place[1] and place[2]:
-        # A denied terminal: the target is the cluster, and the pod says which terminal.
-        inside = "/".join(cell_text(part) for part in place[1:])
-        return f"{cell_text(cluster or event.get('target_id'))}/{inside}"
+        # A denied terminal: the target is the cluster, and the pod says which terminal. It comes
+        # first, because a cluster that has only its long id may be cut off.
+        inside = "/".join(cell_text(part) for part in place[1:]) + container
+        return f"{inside} in {cell_text(cluster or event.get('target_id'))}"
     return cell_text(metadata.get("name") or metadata.get("cluster_name") or event.get("target_id"))
 
 
 def details_text(event: Item) -> str:
-    """Return the metadata that no other column shows, as `key=value` words."""
-    words = []
+    """Return the metadata that no other column shows, as `key=value` words.
+
+    A duration stands without its key, so that it is seen in a narrow column.
+    """
+    words: list[str] = []
     for key, value in _metadata(event).items():
         if key in _IN_TARGET or value is None:
             continue
         if key == "duration_ms" and isinstance(value, int):
-            words.append(f"duration={duration(value)}")
+            words.insert(0, duration(value))
         else:
             words.append(f"{key}={cell_text(value)}")
     return " ".join(words)
