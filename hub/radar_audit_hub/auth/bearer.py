@@ -34,6 +34,9 @@ from .principal import (
 NO_SUCH_ORG = "there is no such organization for this token"
 
 _SEND = "send the header Authorization: Bearer with a token that begins with {}_"
+_WHOLE = (
+    "this is no whole token: one begins with {}_ and has 43 letters, digits, '-' or '_' behind it"
+)
 _WRONG_KIND = {
     "rhp": "this path takes a cluster token (rhc_), not a personal access token",
     "rhc": "a cluster token reaches /api/ingest and /api/agent only; a personal one is needed",
@@ -47,7 +50,7 @@ def bearer_token(request: web.Request, kind: Kind) -> str:
         raise _refusal(request, "missing", _SEND.format(kind))
     found = kind_of_token(token.strip(" "))
     if found is None:
-        raise _refused(request, Refused("malformed", _SEND.format(kind)))
+        raise _refused(request, Refused("malformed", _WHOLE.format(kind)))
     if found != kind:
         raise _refused(request, Refused("wrong_kind", _WRONG_KIND[found]))
     return token.strip(" ")
