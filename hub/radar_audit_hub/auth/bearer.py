@@ -35,8 +35,6 @@ NO_SUCH_ORG = "there is no such organization for this token"
 
 _SEND = "send the header Authorization: Bearer with a token that begins with {}_"
 _WHOLE = "this is no whole token: one is {}_ and 43 letters, digits, '-' or '_' behind it"
-    "this is no whole token: one begins with {}_ and has 43 letters, digits, '-' or '_' behind it"
-)
 _WRONG_KIND = {
     "rhp": "this path takes a cluster token (rhc_), not a personal access token",
     "rhc": "a cluster token reaches /api/ingest and /api/agent only; a personal one is needed",
