@@ -6,9 +6,10 @@ import random
 from typing import Any
 
 import pytest
+from radar_audit_events.actions import ACTIONS, VIA_PAT
 from radar_audit_events.event import Event
 from radar_audit_events.ids import event_id
-from radar_audit_events.matching import matches
+from radar_audit_events.matching import METADATA_KEYS, matches
 from radar_audit_events.query import Query, parse
 from radar_audit_hub.ingest.prepare import prepare
 from radar_audit_hub.retention.policy import FloorException, Floors, floors
@@ -152,9 +153,59 @@ async def test_every_query_finds_exactly_what_matches(
             followed += [row.id for row in part.rows]
             after = part.read_to_seq
         assert followed == sorted(expected, key=seq_of.__getitem__), text
+    monkeypatch.undo()
+    for text in QUERIES:
+        query = parse(text)
+        expected = [e.id for e in events if matches(query, e)]
         counted = await counting.facets(database, "org_x", query, ALL)
-        assert counted.total == len(expected), text
+        assert (counted.total, counted.complete) == (len(expected), True), text
         assert sum(n for _, n in counted.target_types) == len(expected), text
+
+
+async def test_many_values_of_one_key_find_what_one_by_one_they_would(database: Database) -> None:
+    events = _events(200)
+    await _store(database, events)
+    others = ",".join(f"x{n}" for n in range(30))
+    for key, hit in (("session", "s-1"), ("namespace", "pay*"), ("cluster", "cl_2"), ("pod", "*")):
+        query = parse(f"{key}:{others},{hit}")
+        expected = sorted((e.id for e in events if matches(query, e)), reverse=True)
+        assert expected
+        assert await _all_ids(database, query, ALL, 50) == expected
+
+
+async def test_key_is_found_at_the_top_of_the_metadata_only(database: Database) -> None:
+    nested = {"changes": {"role": ["viewer", "owner"], "pod": [None, {"pod": "web-1"}]}}
+    rows = [make_row(1, action="org.updated", metadata=nested), make_row(2)]
+    await append_batch(database, "org_x", rows, NOW_MS)
+    assert await _all_ids(database, parse("pod:web-1"), ALL, 10) == [rows[1].id]
+    assert await _all_ids(database, parse("pod:web-1,pod*,x*"), ALL, 10) == [rows[1].id]
+    assert await _all_ids(database, parse("role:*"), ALL, 10) == []
+
+
+async def test_one_request_looks_at_fewer_rows_the_more_is_asked_of_each(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "SCAN_BUDGET_ROWS", 100)
+    rows = [make_row(n) for n in range(120)]
+    await append_batch(database, "org_x", rows, NOW_MS)
+    fifty = ",".join(f"x{n}" for n in range(50))
+    for text, looked_at in (("nowhere", 100), ("zz1 zz2 zz3 zz4 zz5", 20), (f"pod:{fifty}", 16)):
+        query = parse(text)
+        page = await reading.page(database, "org_x", query, ALL, before=None, limit=10)
+        assert (page.rows, page.next_before) == ([], rows[-looked_at].id), text
+        part = await reading.follow(database, "org_x", query, ALL, after_seq=-1, limit=10)
+        assert part.read_to_seq == looked_at - 1, text
+        counted = await counting.facets(database, "org_x", query, ALL)
+        assert (counted.complete, counted.total_capped) == (False, True), text
+
+
+def test_keys_that_are_compared_as_texts_hold_nothing_else() -> None:
+    compared = {*METADATA_KEYS.values(), "cluster_name"}
+    fields = [(a.name, f) for a in ACTIONS.values() for f in (*a.fields, VIA_PAT)]
+    kinds = {field.type for _, field in fields if field.name in compared}
+    kinds |= {f.type for a in ACTIONS.values() if a.target_type == "cluster" for f in a.fields
+              if f.name == "name"}  # fmt: skip
+    assert kinds == {"string"}
 
 
 async def test_exports_hold_exactly_the_matching_rows(database: Database) -> None:

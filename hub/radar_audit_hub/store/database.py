@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from .kept import KeptConnections
+from .scans import Scans
 
 Dialect = Literal["postgresql", "sqlite"]
 Connection = AsyncConnection  # what `read` and `write` hand out, for callers outside this folder
@@ -75,6 +76,8 @@ class Database:
         self._reader = reader
         self._writer = writer
         self._kept = KeptConnections(reader, kept, _is_closed)
+        # The other half is for reads that take a millisecond, sign-ins among them.
+        self.scans = Scans(max(1, kept // 2), max(1, kept // 4))
 
     @classmethod
     async def open(cls, url: str, *, pool_size: int = 10) -> Database:

@@ -5,6 +5,8 @@ and abort the connection when this raises. Never holds more than a few pages.
 
 PostgreSQL writes CSV itself (COPY), which is faster than reading rows; the
 rest goes by keyset pages, which hold no snapshot and no transaction open.
+So does a search through rows: it takes its turns as every other one does, and
+a chunk, maybe an empty one, comes after each.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ def csv_chunks(
     database: Database, org_id: str, query: Query, floors: Floors
 ) -> AsyncIterator[bytes]:
     """Yield RFC 4180 CSV, newest first, the header first."""
-    if database.dialect == "postgresql":
+    if database.dialect == "postgresql" and not plan(query).residual:
         return _copied_csv(database, org_id, query, floors)
     return _paged_csv(database, org_id, query, floors)
 
@@ -91,8 +93,7 @@ async def _pages(
             found = await coming
             coming = None if found.next_before is None else start(found.next_before)
             await asyncio.sleep(0)  # lets the question go out before the answer is worked on
-            if found.rows:
-                yield found.rows
+            yield found.rows
     finally:
         if coming is not None:
             coming.cancel()

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from radar_audit_hub.retention.policy import DAY_MS, Floors
 
 from .database import Database, fetch
-from .query import where_sql
+from .query import above, scan_edge, where_sql
 from .sql import Arguments, Plan, actions_sql, plan
 
 FACET_BUDGET_ROWS = 50_000
@@ -29,7 +29,7 @@ MAX_ACTORS = 100
 class Facets:
     """Counts by value, most first; `complete` tells whether every matching row was counted.
 
-    `total_capped`: there are more than `total`. Action and type counts may be
+    `total_capped`: there may be more than `total`. Action and type counts may be
     complete (from counters) where the actors' are of the newest rows only.
     """
 
@@ -46,16 +46,17 @@ async def facets(database: Database, org_id: str, query: Query, floors: Floors) 
     found = plan(query)
     if found.empty:
         return Facets([], [], [], 0, total_capped=False, complete=True)
-    args = Arguments(database.dialect)
-    where = where_sql(org_id, found, floors, args)
-    sql = (
-        "SELECT action, actor_email, actor_user_id, count(*) FROM ("  # noqa: S608 - arguments only
-        f"SELECT action, actor_email, actor_user_id FROM audit_event WHERE {where} "
-        f"ORDER BY id DESC LIMIT {FACET_BUDGET_ROWS + 1}) AS newest GROUP BY 1, 2, 3"
-    )
-    async with database.read() as connection:
+    async with database.scans.turn(org_id), database.read() as connection:
+        edge = await scan_edge(connection, database, org_id, found, floors)
+        args = Arguments(database.dialect)
+        where = where_sql(org_id, found if edge is None else above(found, edge), floors, args)
+        sql = (
+            "SELECT action, actor_email, actor_user_id, count(*) FROM ("  # noqa: S608 - arguments only
+            f"SELECT action, actor_email, actor_user_id FROM audit_event WHERE {where} "
+            f"ORDER BY id DESC LIMIT {FACET_BUDGET_ROWS + 1}) AS newest GROUP BY 1, 2, 3"
+        )
         rows = await fetch(connection, sql, args.values)
-        complete = sum(row[3] for row in rows) <= FACET_BUDGET_ROWS
+        complete = edge is None and sum(row[3] for row in rows) <= FACET_BUDGET_ROWS
         counted = None
         if not complete:
             counted = await _from_counters(connection, database, org_id, found, floors)
@@ -138,7 +139,7 @@ async def _count_between(
         args.values,
     )
     result.update({row[0]: int(row[1]) for row in rows})
-    edges = [(start_ms, min(first_day * DAY_MS, end_ms or first_day * DAY_MS))]
+    edges = [(start_ms, min(first_day * DAY_MS, first_day * DAY_MS if end_ms is None else end_ms))]
     if end_ms is not None and end_day is not None and end_day >= first_day:
         edges.append((end_day * DAY_MS, end_ms))
     for low, high in edges:

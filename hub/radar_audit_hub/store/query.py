@@ -8,7 +8,8 @@ path or an exact COUNT.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,9 +32,11 @@ from .sql import (
     floor_sql,
     plan,
     residual_sql,
+    scan_weight,
 )
 
-# Rows looked at for one page when terms cannot be answered by an index: about 0.1 s of work.
+# Rows looked at for one page when terms cannot be answered by an index: some tenths of a second
+# for one word, and fewer rows the more there is to look for in each.
 SCAN_BUDGET_ROWS = 50_000
 ROW_COLUMNS = (
     "id, org_id, actor_user_id, actor_email, action, target_type, target_id, "
@@ -122,12 +125,10 @@ async def page(
     found = _below(plan(query), before)
     if found.empty:
         return Page([], None)
-    async with database.read() as connection:
-        edge = None
-        if found.residual or _many_actions(found):
-            edge = await _scan_edge(connection, database, org_id, found, floors)
-            if edge is not None:
-                found = _above(found, edge)
+    async with reading(database, org_id, found) as connection:
+        edge = await scan_edge(connection, database, org_id, found, floors)
+        if edge is not None:
+            found = above(found, edge)
         args = Arguments(database.dialect)
         sql = _page_sql(org_id, found, floors, limit + 1, args, recorded=with_recorded_at)
         rows = await fetch(connection, sql, args.values)
@@ -143,7 +144,8 @@ def _below(found: Plan, before: str | None) -> Plan:
     return replace(found, high=before)
 
 
-def _above(found: Plan, edge: str) -> Plan:
+def above(found: Plan, edge: str) -> Plan:
+    """Return the plan bounded to ids from `edge` on."""
     return replace(found, low=max(found.low, edge))
 
 
@@ -151,10 +153,34 @@ def _many_actions(found: Plan) -> bool:
     return found.actions is not None and len(found.actions) > MAX_MERGED_LISTS and not found.actor
 
 
-async def _scan_edge(
+def _scans(found: Plan) -> bool:
+    return bool(found.residual) or _many_actions(found)
+
+
+def _budget_rows(found: Plan) -> int:
+    return max(1, SCAN_BUDGET_ROWS // scan_weight(found))
+
+
+@contextlib.asynccontextmanager
+async def reading(database: Database, org_id: str, found: Plan) -> AsyncIterator[AsyncConnection]:
+    """Hand out a connection for a plan; one that looks at rows one by one waits for its turn."""
+    if not _scans(found):
+        async with database.read() as connection:
+            yield connection
+        return
+    async with database.scans.turn(org_id), database.read() as connection:
+        yield connection
+
+
+async def scan_edge(
     connection: AsyncConnection, database: Database, org_id: str, found: Plan, floors: Floors
 ) -> str | None:
-    """Return the id at which the row budget of this page ends, None if it reaches the end."""
+    """Return the id at which the row budget of one scan ends, None if it reaches the end.
+
+    None also for a plan that an index answers.
+    """
+    if not _scans(found):
+        return None
     args = Arguments(database.dialect)
     conditions = [f"org_id = {args.add(org_id)}", *bounds_sql(found, args)]
     if not floors.exceptions:
@@ -162,7 +188,7 @@ async def _scan_edge(
     rows = await fetch(
         connection,
         f"SELECT id FROM audit_event WHERE {' AND '.join(conditions)} "  # noqa: S608 - arguments only
-        f"ORDER BY id DESC LIMIT 1 OFFSET {SCAN_BUDGET_ROWS - 1}",
+        f"ORDER BY id DESC LIMIT 1 OFFSET {_budget_rows(found) - 1}",
         args.values,
     )
     return rows[0][0] if rows else None
@@ -298,8 +324,8 @@ async def follow(
     Commit order is seq order, because the head's lock gives out seqs: what is
     read up to the head read first can never be joined by a lower seq later.
     """
-    end = min(await next_seq(database, org_id), after_seq + 1 + SCAN_BUDGET_ROWS)
     found = plan(query)
+    end = min(await next_seq(database, org_id), after_seq + 1 + _budget_rows(found))
     if end <= after_seq + 1 or found.empty:
         return Followed([], max(after_seq, end - 1))
     args = Arguments(database.dialect)
@@ -309,6 +335,6 @@ async def follow(
         f"AND seq > {args.add(after_seq)} AND seq < {args.add(end)} "
         f"ORDER BY seq LIMIT {args.add(limit)}"
     )
-    async with database.read() as connection:
+    async with reading(database, org_id, found) as connection:
         rows = [stored_event(row) for row in await fetch(connection, sql, args.values)]
     return Followed(rows, rows[-1].seq if len(rows) == limit else end - 1)

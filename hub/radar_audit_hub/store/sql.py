@@ -26,6 +26,9 @@ from .database import Dialect
 
 MAX_MERGED_LISTS = 12  # up to this many actions are read as sorted lists and merged
 _TOP_ID = "ae_~"  # above every id: `~` sorts after the ULID alphabet
+_MAX_NEEDLES = 8  # above it, looking for each value costs more than parsing the row
+_VALUES_OF_A_WORD = 10  # comparing so many values with a text costs what finding a word does
+Values = tuple[Value, ...]
 
 
 @dataclass(slots=True)
@@ -156,6 +159,12 @@ def residual_sql(found: Plan, args: Arguments) -> list[str]:
     return [_term_sql(term, args) for term in found.residual]
 
 
+def scan_weight(found: Plan) -> int:
+    """Return how much work one row of a scan is, against a row and a single word: at least 1."""
+    values = sum(len(term.values) for term in found.residual if isinstance(term, Term))
+    return max(1, len(found.residual) + values // _VALUES_OF_A_WORD)
+
+
 def _term_sql(term: Term | Created, args: Arguments) -> str:
     if isinstance(term, Created):
         parts = []
@@ -165,75 +174,89 @@ def _term_sql(term: Term | Created, args: Arguments) -> str:
             parts.append(f"id < {args.add(floor_id(term.to_ms))}")
         condition = " AND ".join(parts)
     else:
-        make = _KEYS[term.key]
-        condition = " OR ".join(
-            f"COALESCE(({make(value, args, term.key)}), FALSE)" for value in term.values
-        )
+        condition = f"COALESCE(({_KEYS[term.key](term.values, args)}), FALSE)"
     return f"NOT ({condition})" if term.negated else f"({condition})"
 
 
-def _text_sql(expression: str, value: Value, args: Arguments) -> str:
-    """Exact, prefix or presence test of one text expression."""
-    if value.is_presence:
+def _text_sql(expression: str, values: Values, args: Arguments) -> str:
+    """Test whether a text is one of the values, begins with one, or (for `*`) is there at all."""
+    if any(value.is_presence for value in values):
         return f"{expression} IS NOT NULL"
-    mark = args.add(value.text)
-    if not value.prefix:
-        return f"{expression} = {mark}"
+    exact = [value.text for value in values if not value.prefix]
+    begins = [value.text for value in values if value.prefix]
+    tests = []
     if args.dialect == "postgresql":
-        return f"starts_with({expression}, {mark}::text)"
-    return f"substr({expression}, 1, length({mark})) = {mark}"
+        if exact:
+            tests.append(f"{expression} = ANY({args.add(exact)}::text[])")
+        if begins:
+            tests.append(f"{expression} ^@ ANY({args.add(begins)}::text[])")
+        return " OR ".join(tests)
+    if exact:
+        tests.append(f"{expression} IN ({', '.join(map(args.add, exact))})")
+    marks = map(args.add, begins)
+    tests += [f"substr({expression}, 1, length({mark})) = {mark}" for mark in marks]
+    return " OR ".join(tests)
 
 
-def _actor_sql(value: Value, args: Arguments, _key: str | None) -> str:
-    if value.is_presence:
-        return "actor_user_id IS NOT NULL OR actor_email IS NOT NULL"
-    email = _text_sql("actor_email", Value(value.text.lower(), value.prefix), args)
-    return f"COALESCE({_text_sql('actor_user_id', value, args)}, FALSE) OR {email}"
+def _actor_sql(values: Values, args: Arguments) -> str:
+    lowered = tuple(Value(value.text.lower(), value.prefix) for value in values)
+    user, email = _text_sql("actor_user_id", values, args), _text_sql("actor_email", lowered, args)
+    return f"COALESCE({user}, FALSE) OR {email}"
 
 
-def _column_sql(column: str) -> Callable[[Value, Arguments, str | None], str]:
-    def make(value: Value, args: Arguments, _key: str | None) -> str:
-        return _text_sql(column, value, args)
+def _column_sql(column: str) -> Callable[[Values, Arguments], str]:
+    def make(values: Values, args: Arguments) -> str:
+        return _text_sql(column, values, args)
 
     return make
 
 
-def _member_sql(name: str, value: Value, args: Arguments) -> str:
-    """Test one top-level string of the metadata; `name` is one of our own key names.
+def _member_sql(name: str, values: Values, args: Arguments) -> str:
+    """Test a top-level text of the metadata; `name` is a key that the schemas let hold text only.
 
-    A cheap look for the key's text comes first: only rows that have it are parsed.
+    A look for the key and the value as they stand in the canonical JSON comes first: only rows
+    that have them, at whatever depth, are parsed, because that costs ten times as much.
     """
     if args.dialect == "postgresql":
-        has = f"strpos(metadata, '\"{name}\":') > 0"
-        text = f"(metadata::jsonb ->> '{name}')"
-        is_text = f"jsonb_typeof(metadata::jsonb -> '{name}') = 'string'"
+        find, text = "strpos(metadata, {}::text) > 0", f"(metadata::jsonb ->> '{name}')"
     else:
-        has = f"instr(metadata, '\"{name}\":') > 0"
-        text = f"json_extract(metadata, '$.{name}')"
-        is_text = f"json_type(metadata, '$.{name}') = 'text'"
-    test = _text_sql(text, value, args)
-    if not value.is_presence:
-        test = f"{is_text} AND {test}"
-    return f"CASE WHEN {has} THEN {test} ELSE FALSE END"
+        find, text = "instr(metadata, {}) > 0", f"json_extract(metadata, '$.{name}')"
+    if len(values) <= _MAX_NEEDLES:
+        needles = [_needle(name, value) for value in values]
+    else:
+        needles = [f'"{name}":']
+    has = " OR ".join(find.format(args.add(needle)) for needle in needles)
+    return f"CASE WHEN {has} THEN {_text_sql(text, values, args)} ELSE FALSE END"
 
 
-def _metadata_sql(value: Value, args: Arguments, key: str | None) -> str:
-    return _member_sql(METADATA_KEYS[str(key)], value, args)
+def _needle(name: str, value: Value) -> str:
+    """Return what the canonical JSON holds if the member `name` has this value."""
+    if value.is_presence:
+        return f'"{name}":'
+    written = msgspec.json.encode(value.text).decode()
+    return f'"{name}":{written[:-1] if value.prefix else written}'
 
 
-def _cluster_sql(value: Value, args: Arguments, _key: str | None) -> str:
+def _metadata_sql(key: str) -> Callable[[Values, Arguments], str]:
+    def make(values: Values, args: Arguments) -> str:
+        return _member_sql(METADATA_KEYS[key], values, args)
+
+    return make
+
+
+def _cluster_sql(values: Values, args: Arguments) -> str:
     tests = (
-        _text_sql("cluster_id", value, args),
-        _member_sql("cluster_name", value, args),
-        f"target_type = 'cluster' AND {_text_sql('target_id', value, args)}",
-        f"target_type = 'cluster' AND {_member_sql('name', value, args)}",
+        _text_sql("cluster_id", values, args),
+        _member_sql("cluster_name", values, args),
+        f"target_type = 'cluster' AND ({_text_sql('target_id', values, args)})",
+        f"target_type = 'cluster' AND {_member_sql('name', values, args)}",
     )
     return " OR ".join(f"COALESCE({test}, FALSE)" for test in tests)
 
 
-def _free_sql(value: Value, args: Arguments, _key: str | None) -> str:
+def _free_sql(values: Values, args: Arguments) -> str:
     """Search a word; the metadata's JSON text is searched first, its leaves only on a hit."""
-    word = fold(value.text)
+    word = fold(values[0].text)
     escaped = fold(msgspec.json.encode(word).decode()[1:-1])
     mark, rough = args.add(word), args.add(escaped)
     if args.dialect == "postgresql":
@@ -256,11 +279,11 @@ def _free_sql(value: Value, args: Arguments, _key: str | None) -> str:
     return " OR ".join(tests)
 
 
-_KEYS: dict[str | None, Callable[[Value, Arguments, str | None], str]] = {
+_KEYS: dict[str | None, Callable[[Values, Arguments], str]] = {
     None: _free_sql,
     "actor": _actor_sql,
     "target": _column_sql("target_id"),
     "id": _column_sql("id"),
     "cluster": _cluster_sql,
-    **dict.fromkeys(METADATA_KEYS, _metadata_sql),
+    **{key: _metadata_sql(key) for key in METADATA_KEYS},
 }
