@@ -47,9 +47,10 @@ def ask(cluster: Cluster, url: str, token: str = "") -> str:
 
 @dataclass(frozen=True)
 class NodeHub:
-    """A running hub: where it is, and its two tokens."""
+    """A running hub: where it and its files are, and its two tokens."""
 
     cluster: Cluster
+    folder: Path
     cluster_token: str = field(repr=False)
     pat: str = field(repr=False)
     url: str = f"http://{NODE_ADDRESS}:{_PORT}"
@@ -98,7 +99,7 @@ def running_hub(cluster: Cluster, folder: Path) -> Iterator[NodeHub]:
             cluster.in_network([_PROGRAM, "serve"]), env=environ, stdout=log, stderr=log
         )
     try:
-        hub = NodeHub(cluster, made["cluster"]["token"], made["pat"]["token"])
+        hub = NodeHub(cluster, folder, made["cluster"]["token"], made["pat"]["token"])
         eventually(lambda: _is_ready(cluster))
         yield hub
     finally:

@@ -143,6 +143,26 @@ def terminal(user: str, groups: str, container: str, seconds: str, kind: str = "
     return {"status": status, "seconds": closed - opened, "shell": b"tea2" in shown}
 
 
+def spdy(user: str, groups: str, container: str, seconds: str) -> Any:
+    """Open a terminal by SPDY, say nothing in it and leave it; tell how long it was."""
+    fields = [
+        "Connection: Upgrade",
+        "Upgrade: SPDY/3.1",
+        "X-Stream-Protocol-Version: v4.channel.k8s.io",
+        "X-Stream-Protocol-Version: channel.k8s.io",
+        "Content-Length: 0",
+        *identity(user, groups),
+    ]
+    connection = Connection()
+    query = f"command=sh&container={container}&stdin=true&stdout=true&tty=true"
+    status = connection.request("POST", f"{POD}/exec?{query}", fields)
+    opened = time.monotonic()
+    time.sleep(float(seconds))
+    closed = time.monotonic()
+    connection.sock.close()
+    return {"status": status, "seconds": closed - opened}
+
+
 def hold(user: str, groups: str, container: str) -> Any:
     """Open a terminal and stay in it until the other side ends it."""
     connection, status = open_terminal(user, groups, container, tty=True)
@@ -224,6 +244,7 @@ def main() -> None:
     name, *words = sys.argv[1:]
     calls: dict[str, Callable[..., Any]] = {
         "terminal": terminal,
+        "spdy": spdy,
         "hold": hold,
         "latency": latency,
         "fetch": fetch,

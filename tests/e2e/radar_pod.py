@@ -107,9 +107,23 @@ class RadarPod:
 
     def metrics(self) -> dict[str, float]:
         """Return the samples of the sidecar's metrics, by name without prefix."""
-        text = ask(self.cluster, f"http://{self.status()['podIP']}:9281/metrics")
-        found = re.findall(rf"^{PREFIX}(\S+) (\S+)$", text, re.MULTILINE)
+        found = re.findall(rf"^{PREFIX}(\S+) (\S+)$", self.metrics_text(), re.MULTILINE)
         return {name: float(value) for name, value in found}
+
+    def metrics_text(self) -> str:
+        """Return the sidecar's metrics as they are scraped."""
+        return ask(self.cluster, f"http://{self.status()['podIP']}:9281/metrics")
+
+    def spool_files_with(self, word: str) -> list[str]:
+        """Return the files of the spool and of the gateway's folders that hold `word`."""
+        text = self.cluster.kubectl("-n", NAMESPACE, "get", "pod", POD, "-o", "json")
+        uid = json.loads(text)["metadata"]["uid"]
+        volumes = f"/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir"
+        names = [f"{volumes}/{name}" for name in ("spool", "gateway-keys", "gateway-account")]
+        search = self.cluster.in_node(["grep", "-rlF", "-e", word, *names])
+        done = subprocess.run(search, capture_output=True, text=True, check=False)
+        assert done.returncode in (0, 1), done.stderr
+        return done.stdout.split()
 
     def counted(self, name: str) -> float:
         """Return one sample; 0 where there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +48,15 @@ def test_terminal_by_websocket_as_client_go_opens_it(
     seconds = rows[1]["metadata"]["duration_ms"] / 1000
     assert abs(seconds - seen["seconds"]) < _CLOCK_SECONDS
     assert rows[1]["metadata"]["end_reason"] == "client_closed"
+
+
+def test_terminal_by_spdy_as_client_go_opens_it(pod: RadarPod, hub: NodeHub) -> None:
+    seen = pod.client("spdy", "spdy@example.com", GROUPS, "app", "2.0")
+    assert seen["status"] == 101
+    rows = hub.await_rows("spdy@example.com", _STARTED, _ENDED)
+    check_pair(rows, "app")
+    seconds = rows[1]["metadata"]["duration_ms"] / 1000
+    assert abs(seconds - seen["seconds"]) < _CLOCK_SECONDS
 
 
 @pytest.mark.parametrize("websockets", [True, False])
@@ -125,6 +135,40 @@ def test_kubectl_beside_radar_is_not_recorded(
         direct.expect("tea2")
     hub.await_rows(user)
     assert len(hub.rows()) == before
+
+
+def test_attach_is_counted_only(pod: RadarPod, hub: NodeHub) -> None:
+    name = 'records_ignored_total{reason="attach_off"}'
+    before = pod.counted(name)
+    words = [*as_person("attached@example.com"), "-n", "demo", "attach", "-it", "web"]
+    with terminal(pod.kubectl(*words, "-c", "shell")) as attached:
+        attached.type("echo tea$((1+1))")
+        attached.expect("tea2")
+    eventually(lambda: pod.counted(name) == before + 1)
+    hub.await_rows("attached@example.com")
+
+
+def test_nothing_of_what_was_typed_or_asked_is_kept(
+    pod: RadarPod, hub: NodeHub, radar_cluster: MachineCluster
+) -> None:
+    user, canary = "canary@example.com", "CANARY-7f3a"
+    words = [*as_person(user), "-n", "demo", "exec", "-it", "web", "-c", "app", "--"]
+    with terminal(pod.kubectl(*words, "sh", "-c", f"echo {canary}; exec sh")) as shell:
+        shell.expect(canary)
+        shell.type(f"echo {canary}-typed; exit")
+        assert shell.wait() == 0
+    hub.await_rows(user, _STARTED, _ENDED)
+    assert [path for path in hub.folder.rglob("*") if holds(path, user)]
+    token = radar_cluster.projected_file("radar", "radar", "radar-token", "token")
+    for secret in (canary, token, token.split(".")[2]):
+        assert secret not in pod.log()
+        assert secret not in pod.metrics_text()
+        assert pod.spool_files_with(secret) == []
+        assert [path for path in hub.folder.rglob("*") if holds(path, secret)] == []
+
+
+def holds(path: Path, word: str) -> bool:
+    return path.is_file() and word.encode() in path.read_bytes()
 
 
 def test_kubelet_down(pod: RadarPod, hub: NodeHub, radar_cluster: MachineCluster) -> None:

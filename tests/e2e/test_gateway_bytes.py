@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(900)
 _MIB = 1024 * 1024
 _COPIED_BYTES = 200 * _MIB
 _FORWARDED_BYTES = 50 * _MIB
-_LOG_LINES = 200_000
+_LOG_LINES = 100_000  # less than what the kubelet rotates at
 _WATCH_EVENTS = 10_000
 _PERSON = ("--as=bytes@example.com", "--as-group=cloud:owner", "--as-group=cloud:org:org_x")
 _WAYS = (False, True)
@@ -153,8 +153,9 @@ def test_followed_logs(pod: RadarPod, radar_cluster: MachineCluster) -> None:
     image = small_archives(cache_folder() / "images")[0].name
     talk = f"sleep 4; seq 1 {_LOG_LINES}"
     radar_cluster.kubectl(
-        "-n", "demo", "run", "talker", f"--image={image}", "--restart=Never", "--", "sh", "-c", talk
-    )
+        "-n", "demo", "run", "talker", f"--image={image}", "--restart=Never", "--command", "--",
+        "sh", "-c", talk,
+    )  # fmt: skip
     ready = ["wait", "--for=condition=Ready", "pod/talker", "--timeout=60s"]
     radar_cluster.kubectl("-n", "demo", *ready, timeout_seconds=70)
     words = [*_PERSON, "-n", "demo", "logs", "-f", "talker"]
