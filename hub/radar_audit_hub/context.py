@@ -58,7 +58,9 @@ class Hub:
             random_bytes=random_bytes,
             metrics=metrics,
             signal=LogSignal(lambda org_id: query.next_seq(db, org_id)),
-            exports=Slots(settings.max_exports, "exports", metrics.exports_running),
+            exports=Slots(
+                min(settings.max_exports, db.max_long_reads), "exports", metrics.exports_running
+            ),
             followers=Slots(settings.max_followers, "followers", metrics.followers),
             auth_failures=FailureLimiter(settings.failed_auth_per_minute),
             last_used=LastUsed(),

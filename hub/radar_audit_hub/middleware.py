@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from .context import HUB
+from .errors import HubError
 from .http_errors import problem
 from .store.faults import cause_of
 from .streaming import SlowClientError, abort, is_gone
@@ -89,7 +90,7 @@ def _answer(request: web.Request, error: Exception, request_id: str) -> web.Stre
 
 def _cut(request: web.Request, error: Exception, request_id: str) -> NoReturn:
     """End a connection in the middle of an answer: only that can still say "incomplete"."""
-    by_client = isinstance(error, SlowClientError) or is_gone(request)
+    by_client = isinstance(error, SlowClientError | HubError) or is_gone(request)
     level = logging.INFO if by_client else logging.ERROR
     _logger.log(
         level,

@@ -34,7 +34,7 @@ class HubSettings:
         "nothing: hub.db in data_dir.",
     )
     database_pool_size: int = setting(
-        10, minimum=2, maximum=200, help="Connections to PostgreSQL that one replica may hold open."
+        10, minimum=3, maximum=200, help="Connections to PostgreSQL that one replica may hold open."
     )
     migrate: bool = setting(
         True, help="Bring the database's schema up to date when the server starts."
@@ -70,13 +70,18 @@ class HubSettings:
         help="How long a client may let a streamed answer stand still before it is cut.",
     )
     max_exports: int = setting(
-        4, minimum=1, maximum=100, help="Exports that one replica sends at once; above it: 429."
+        4,
+        minimum=1,
+        maximum=100,
+        help="Exports that one replica sends at once, three quarters of them for one org; above "
+        "it: 429. Fewer where database_pool_size leaves no connections for them.",
     )
     max_followers: int = setting(
         200,
         minimum=1,
         maximum=10_000,
-        help="Long polls and live tails that one replica keeps open at once; above it: 429.",
+        help="Long polls and live tails that one replica keeps open at once, three quarters of "
+        "them for one org; above it: 429.",
     )
     failed_auth_per_minute: int = setting(
         60,

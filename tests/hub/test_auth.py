@@ -6,7 +6,7 @@ import json
 
 import pytest
 from radar_audit_events.ids import format_ms
-from radar_audit_hub.audit.tail import RECHECK_SECONDS
+from radar_audit_hub.auth.access import RECHECK_SECONDS
 from radar_audit_hub.auth.limiter import MAX_ADDRESSES, WINDOW_MS, FailureLimiter
 from radar_audit_hub.errors import TooManyRequestsError
 from radar_audit_hub.store.schema import org, pat

@@ -13,9 +13,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from radar_audit_events.ids import format_ms
 from radar_audit_hub.audit import exports
+from radar_audit_hub.store.schema import org
 from radar_audit_hub.streaming import SLICE_BYTES, PatientWriter, SlowClientError
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from tests.support.hub_builder import (
     HubUnderTest,
@@ -197,9 +199,59 @@ async def test_client_that_hangs_up_frees_everything(any_hub: HubUnderTest) -> N
     assert (await any_hub.get("", params={"limit": "1"})).status == 200
 
 
+@pytest.mark.parametrize("how", ["revoked", "removed", "downgraded"])
+async def test_export_is_cut_when_the_right_to_read_it_is_gone(
+    any_hub: HubUnderTest, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(exports, "RECHECK_SECONDS", 0)
+    await fill(any_hub, ROWS)
+    async with export_begun(any_hub, "csv") as (reader, _):
+        if how == "revoked":
+            await any_hub.revoke(any_hub.owner)
+        elif how == "removed":
+            await any_hub.remove_members()
+        else:
+            async with any_hub.hub.db.write() as connection:
+                await connection.execute(update(org).values(plan="free"))
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await read_chunked(reader)
+    await freed(any_hub)
+
+
+async def test_search_for_a_client_that_hung_up_is_given_up(
+    hub: HubUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def finds_nothing(*_: Any, **__: Any) -> AsyncIterator[bytes]:
+        while True:
+            await asyncio.sleep(0)
+            yield b""
+
+    monkeypatch.setattr(exports, "ndjson_chunks", finds_nothing)
+    async with export_begun(hub, "ndjson") as (_, writer):
+        writer.transport.abort()
+    await freed(hub)
+
+
+async def test_export_that_nobody_reads_does_not_hold_up_ingest(postgres_url: str) -> None:
+    async with running_hub(postgres_url, migrated=True, database_pool_size=3) as hub:
+        await fill(hub, ROWS)
+        token = await hub.add_cluster()
+        async with export_begun(hub, "csv"), asyncio.timeout(15):
+            assert (await hub.get("", params={"format": "csv"})).status == 429
+            event = {
+                "action": "pod.exec_started",
+                "session_id": "s-1",
+                "created_at": format_ms(NOW_MS),
+                "metadata": {"namespace": "payments", "pod": "web-1"},
+            }
+            batch = {"collector_id": "c", "batch_id": "b", "events": [event]}
+            answer = await hub.send("POST", "/api/ingest/events", token=token, json=batch)
+            assert answer.json["results"][0]["result"] == "accepted"
+
+
 async def test_exports_are_bounded(template: Path, tmp_path: Path) -> None:
     async with sqlite_hub(template, tmp_path, max_exports=1) as hub:
-        with hub.hub.exports.take():
+        with hub.hub.exports.take("org_other"):
             answer = await hub.get("", params={"format": "csv"})
             assert (answer.status, answer.json["code"]) == (429, "too_many_requests")
             assert int(answer.headers["Retry-After"]) >= 1

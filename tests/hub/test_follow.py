@@ -247,7 +247,7 @@ async def test_server_that_stops_ends_tails_and_long_polls(hub: HubUnderTest) ->
 
 
 async def test_followers_are_bounded(hub: HubUnderTest) -> None:
-    with hub.hub.followers.take():
+    with hub.hub.followers.take("org_other"):
         hub.hub.followers._limit = 1
         answer = await hub.get("follow", params={"wait": "0"})
     assert (answer.status, answer.json["code"]) == (429, "too_many_requests")

@@ -2,24 +2,27 @@
 
 Owns the streamed answer. Called by `handlers.py` for every format but json. An
 error before the first rows is answered as such; one after it cuts the connection,
-so that half a file can never be taken for a whole one.
+so that half a file can never be taken for a whole one. Whoever loses the right to read
+loses the rest of the export within seconds. What it holds is the log as it was at its start.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from aiohttp import HttpVersion11, web
 from radar_audit_events.query import Query
 
-from radar_audit_hub.auth.principal import Principal
+from radar_audit_hub.auth.access import RECHECK_SECONDS, require
+from radar_audit_hub.auth.principal import LOG_READERS, READ_SCOPE, Principal
 from radar_audit_hub.context import HUB, Hub
-from radar_audit_hub.errors import MalformedRequestError
+from radar_audit_hub.errors import ForbiddenError, MalformedRequestError
 from radar_audit_hub.retention.policy import Floors, floors
 from radar_audit_hub.store.export import csv_chunks, ndjson_chunks
 from radar_audit_hub.store.facets import estimate_rows
-from radar_audit_hub.streaming import PatientWriter
+from radar_audit_hub.streaming import PatientWriter, is_gone
 
 from .answers import NDJSON
 from .params import ListParams, file_name
@@ -39,7 +42,7 @@ async def export(request: web.Request, caller: Principal, params: ListParams) ->
     now_ms = hub.now_ms()
     floor = floors(caller.plan, now_ms)
     asked = params.filter.query(params.filter.from_ms(now_ms))
-    with hub.exports.take():
+    with hub.exports.take(caller.org_id):
         response = web.StreamResponse()
         response.headers["Content-Type"] = _TYPES[params.format]
         name = file_name(caller.org_id, params.filter, now_ms, params.format)
@@ -49,7 +52,7 @@ async def export(request: web.Request, caller: Principal, params: ListParams) ->
             response.headers[ESTIMATE_HEADER] = str(estimate)
         chunks = _chunks(hub, caller.org_id, asked, floor, params)
         try:
-            await _send(request, response, chunks, params.format)
+            await _send(request, response, _watched(request, caller, chunks), params.format)
         except BaseException:
             if response.prepared:
                 hub.metrics.exports_aborted.labels(params.format).inc()
@@ -63,6 +66,27 @@ def _chunks(
     if params.format == "csv":
         return csv_chunks(hub.db, org_id, asked, floor)
     return ndjson_chunks(hub.db, org_id, asked, floor, with_recorded_at=params.with_recorded_at)
+
+
+async def _watched(
+    request: web.Request, caller: Principal, chunks: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """Pass the chunks on as long as the client is there and may read them.
+
+    Raises ConnectionResetError, HubError.
+    """
+    loop = asyncio.get_running_loop()
+    checked = loop.time()
+    async with aclosing(chunks) as source:  # type: ignore[type-var] # all are generators
+        async for chunk in source:
+            if is_gone(request):  # a search that finds nothing writes nothing that could fail
+                raise ConnectionResetError("the client is gone")
+            if loop.time() - checked >= RECHECK_SECONDS:
+                found = await require(request, *LOG_READERS, scope=READ_SCOPE)
+                if found.plan != caller.plan:
+                    raise ForbiddenError("the plan has changed, and with it how old events may be")
+                checked = loop.time()
+            yield chunk
 
 
 async def _send(

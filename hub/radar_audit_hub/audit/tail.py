@@ -13,7 +13,7 @@ import re
 from aiohttp import web
 from radar_audit_events.errors import FieldError
 
-from radar_audit_hub.auth.access import require
+from radar_audit_hub.auth.access import RECHECK_SECONDS, require
 from radar_audit_hub.auth.principal import LOG_READERS, READ_SCOPE, Principal
 from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.errors import HubError, InvalidParametersError
@@ -26,7 +26,6 @@ from radar_audit_hub.streaming import PatientWriter, is_gone
 from .answers import encode_event, lines_answer
 from .params import MAX_SEQ, FollowParams, read_follow
 
-RECHECK_SECONDS = 5.0
 KEEP_ALIVE_SECONDS = 15.0
 EVENT_STREAM = "text/event-stream"
 _LAST_EVENT_ID = "Last-Event-ID"
@@ -40,7 +39,7 @@ async def follow(request: web.Request) -> web.StreamResponse:
     caller = await _allowed(request)
     params = read_follow(list(request.query.items()))
     last_seen = _last_event_id(request)
-    with request.app[HUB].followers.take():
+    with request.app[HUB].followers.take(caller.org_id):
         if EVENT_STREAM in request.headers.get("Accept", ""):
             # What the client saw last wins over where it once began.
             start = params.after_seq if last_seen is None else last_seen

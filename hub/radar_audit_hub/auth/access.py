@@ -14,6 +14,8 @@ from radar_audit_hub.errors import ForbiddenError, NotFoundError
 from .bearer import NO_SUCH_ORG, authenticate, authenticate_cluster
 from .principal import ClusterPrincipal, Principal
 
+RECHECK_SECONDS = 5.0  # how often the right to read of a running answer is looked up again
+
 
 async def require(request: web.Request, *roles: str, scope: str | None = None) -> Principal:
     """Return the person calling, if they may: one of `roles` (none: any) and `scope`.

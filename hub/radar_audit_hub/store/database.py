@@ -69,10 +69,20 @@ class Database:
     """One open database: `read()` and `write()` hand out connections."""
 
     def __init__(
-        self, dialect: Dialect, reader: AsyncEngine, writer: AsyncEngine, *, kept: int
+        self,
+        dialect: Dialect,
+        reader: AsyncEngine,
+        writer: AsyncEngine,
+        *,
+        kept: int,
+        max_long_reads: int,
     ) -> None:
-        """Take engines that `open` made; `kept` connections stay open for short reads."""
+        """Take engines that `open` made; `kept` connections stay open for short reads.
+
+        More than `max_long_reads` at once would leave no connection to the writers.
+        """
         self.dialect: Dialect = dialect
+        self.max_long_reads = max_long_reads
         self._reader = reader
         self._writer = writer
         self._kept = KeptConnections(reader, kept, _is_closed)
@@ -87,7 +97,9 @@ class Database:
         """
         parsed = parse_url(url)
         if parsed.get_backend_name() == "sqlite":
-            return cls("sqlite", *_sqlite_engines(parsed, pool_size), kept=pool_size)
+            engines = _sqlite_engines(parsed, pool_size)
+            # The writer is an engine of its own there.
+            return cls("sqlite", *engines, kept=pool_size, max_long_reads=pool_size)
         engine = create_async_engine(
             parsed,
             pool_size=pool_size,
@@ -100,7 +112,9 @@ class Database:
         event.listen(engine.sync_engine, "checkout", _refuse_dead)
         reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         # The rest of the pool is for writers and exports, which hold theirs for longer.
-        return cls("postgresql", reader, engine, kept=max(1, pool_size * 2 // 5))
+        kept = max(1, pool_size * 2 // 5)
+        long_reads = max(1, pool_size - kept - 1)
+        return cls("postgresql", reader, engine, kept=kept, max_long_reads=long_reads)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -112,7 +126,8 @@ class Database:
     async def read_long(self) -> AsyncIterator[AsyncConnection]:
         """Hand out a connection for a statement that may run for long, such as a COPY.
 
-        Short reads are not made to wait for it: it comes from the share of the writers.
+        Short reads are not made to wait for it: it comes from the share of the writers, so the
+        caller sees to it that there are never more than `max_long_reads`.
         """
         async with self._reader.connect() as connection:
             yield connection
