@@ -126,11 +126,16 @@ def source_key(cluster_id: str, session_id: str, kind: str) -> bytes:
     keeps the first arrival. `kind` is started, ended, assumed or denied.
     Fields are length-framed, so no two triples share an encoding.
     """
-    framed = b""
-    for part in (cluster_id, session_id, kind):
-        raw = part.encode("utf-8", "surrogatepass")
-        framed += len(raw).to_bytes(4, "big") + raw
+    framed = _framed(cluster_id) + _frame(session_id) + _framed(kind)
     return hashlib.sha256(framed).digest()[:10]
+
+
+def _frame(part: str) -> bytes:
+    raw = part.encode("utf-8", "surrogatepass")
+    return len(raw).to_bytes(4, "big") + raw
+
+
+_framed = lru_cache(maxsize=4096)(_frame)  # few clusters and kinds, many sessions
 
 
 def format_ms(time_ms: int) -> str:
