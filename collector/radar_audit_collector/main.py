@@ -128,6 +128,11 @@ def _live(settings: CollectorSettings) -> int:
     configure("collector", settings.log_level, sys.stderr, redact_text)
     if not settings.sources:
         _logger.warning("no source is switched on", extra={"set": f"{PREFIX}LOGFILE_PATH"})
+    if settings.is_hub_in_clear:
+        _logger.warning(
+            "token and events go to the hub over plain http, so others can read them",
+            extra={"set": f"{PREFIX}HUB_URL", "to": "an address that begins with https://"},
+        )
     token_file = os.environ.get(f"{PREFIX}TOKEN_FILE")
     token = HubToken(settings.token, Path(token_file) if token_file else None)
     app = App(settings, token, _version(), relay_config)

@@ -234,6 +234,12 @@ class CollectorSettings:
             )
 
     @property
+    def is_hub_in_clear(self) -> bool:
+        """Whether others on the way to the hub can read what is sent: http to another machine."""
+        parts = urlsplit(self.hub_url)
+        return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+    @property
     def spool_dir(self) -> Path:
         """The folder of the spool."""
         return self.data_dir / "spool"

@@ -111,6 +111,21 @@ def test_gateway_alone_leaves_the_other_sources_out() -> None:
     assert settings.sources == ("gateway",)
 
 
+@pytest.mark.parametrize(
+    "url, is_in_clear",
+    [
+        ("https://hub.example.com", False),
+        ("http://hub.example.com", True),
+        ("http://10.0.0.7:8080", True),
+        ("http://127.0.0.1:8080", False),
+        ("http://[::1]:8080", False),
+        ("http://localhost:8080", False),
+    ],
+)
+def test_plain_http_to_another_machine_is_noticed(url: str, is_in_clear: bool) -> None:
+    assert loaded(HUB_URL=url).is_hub_in_clear is is_in_clear
+
+
 def test_every_setting_says_what_it_is_for() -> None:
     rows = describe(CollectorSettings, PREFIX)
     assert all(row.help.endswith(".") for row in rows)
