@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -74,9 +75,12 @@ def _first_line(sock: socket.socket) -> bytes:
 
 def _say_failure(sock: socket.socket, config: RelayConfig, exc: OSError) -> None:
     """Tell the collector why there is no relay; the socket may already be the event loop's."""
-    cause = exc.strerror or getattr(exc, "reason", None) or type(exc).__name__
+    if isinstance(exc, ssl.SSLError) or exc.errno is None:
+        cause = getattr(exc, "reason", None) or type(exc).__name__
+    else:
+        cause = os.strerror(exc.errno)  # its own text may repeat the address
     place = f"{config.listen_host} port {config.listen_port}"
-    fields = {"cause": str(cause), "listen": place, "certificate": config.leaf_file}
+    fields = {"cause": cause, "listen": place, "certificate": config.leaf_file}
     message = encode(
         "log", {"level": "critical", "sentence": "the gateway cannot start", "fields": fields}
     )

@@ -12,7 +12,8 @@ import contextlib
 import logging
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from .config import RelayConfig
@@ -42,7 +43,9 @@ class RelayProcess:
         self._writer: asyncio.StreamWriter | None = None
         self._run_number = 0
         self._dropped = 0
-        self._is_draining = False
+        self._draining = asyncio.Event()
+        self._finished = asyncio.Event()
+        self._finished.set()
         self._said_bye = False
         self.port = 0
         self.restarts = 0
@@ -59,11 +62,18 @@ class RelayProcess:
 
     async def run(self) -> None:
         """Keep a relay running until `drain` has ended it."""
+        self._finished.clear()
+        try:
+            await self._keep_running()
+        finally:
+            self._finished.set()
+
+    async def _keep_running(self) -> None:
         pause_seconds = _FIRST_PAUSE_SECONDS
-        while True:
+        while not self._draining.is_set():
             if await self._run_once():
                 pause_seconds = _FIRST_PAUSE_SECONDS
-            if self._is_draining:
+            if self._draining.is_set():
                 return
             self.restarts += 1
             _logger.error("the relay ended; it is started again", extra={"count": self.restarts})
@@ -72,25 +82,31 @@ class RelayProcess:
 
     async def drain(self, seconds: float) -> None:
         """Let the relay go on for `seconds` without new connections, then end; wait for that."""
-        self._is_draining = True
-        process = self._process
-        if process is None:
-            return
+        self._draining.set()
         self._order("drain", seconds=seconds)
         try:
             async with asyncio.timeout(seconds + _END_SECONDS):
-                await process.wait()
+                await self._finished.wait()  # then everything that it said was heard
         except TimeoutError:
             _logger.warning("the relay did not end in time")
-            _kill(process)
+            if self._process is not None:
+                _kill(self._process)
+            await self._finished.wait()
         await self._journal.settle()
 
     def set_capture(self, *, on: bool) -> None:
         """Look at requests or relay everything blind (the kill switch), from now on."""
+        self._config = replace(self._config, capture=on)
         self._order("capture", on=on)
 
     def set_upstream(self, host: str, port: int, server_name: str) -> None:
         """Use another API server for new connections."""
+        self._config = replace(
+            self._config,
+            upstream_host=host,
+            upstream_port=port,
+            upstream_server_name=server_name,
+        )
         self._order("upstream", host=host, port=port, server_name=server_name)
 
     async def _run_once(self) -> bool:
@@ -99,29 +115,21 @@ class RelayProcess:
         self._dropped = 0
         self._said_bye = False
         ours, theirs = socket.socketpair()
-        try:
-            reader, self._writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE_BYTES)
-            self._writer.write(self._config.encode())
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                _MODULE,
-                str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                env=small_environment(),
-            )
-        finally:
-            theirs.close()
         watchdog = asyncio.get_running_loop().call_later(_START_SECONDS, self._kill_unless_up)
         listened = False
         try:
+            reader, self._writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE_BYTES)
+            if self._draining.is_set():
+                return False
+            self._writer.write(self._config.encode())
+            self._process = await _spawn(theirs)
+            theirs.close()  # or the end of the relay would not be the end of the stream
             async for message in _messages(reader):
                 await self._take(message)
                 listened = listened or self.is_listening
         finally:
             watchdog.cancel()
+            theirs.close()
             await self._clean_up()
         return listened
 
@@ -166,6 +174,8 @@ class RelayProcess:
             await process.wait()
         if writer is not None:
             writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
         # Behind everything that the relay still said: its connections are gone with it.
         await self._hear({"kind": "gone"})
 
@@ -179,7 +189,20 @@ class RelayProcess:
             _kill(self._process)
 
 
-async def _messages(reader: asyncio.StreamReader) -> Any:
+async def _spawn(link: socket.socket) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        _MODULE,
+        str(link.fileno()),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        pass_fds=(link.fileno(),),
+        env=small_environment(),
+    )
+
+
+async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[Mapping[str, Any]]:
     """Yield the relay's messages until it ends or says what is none."""
     with contextlib.suppress(ConnectionError, ValueError, asyncio.LimitOverrunError):
         while line := await reader.readline():

@@ -66,10 +66,6 @@ class GatewaySource:
         """Tell whether Radar is served."""
         return self._relay.is_listening
 
-    def healthy(self) -> bool:
-        """Tell whether every task runs."""
-        return self._tasks.healthy()
-
     def failed(self) -> tuple[str, ...]:
         """Return the names of the tasks that ended for good."""
         return self._tasks.failed()
