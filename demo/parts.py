@@ -105,7 +105,7 @@ class Parts:
     def __init__(self) -> None:
         """Nothing runs yet."""
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._logs: dict[str, Path] = {}
+        self._logs: dict[str, tuple[Path, int]] = {}  # and where this start's lines begin
 
     def start_hub(self, place: Place, hub: Hub) -> None:
         """Start the hub and wait until it is ready. PartsError when it is not."""
@@ -166,8 +166,9 @@ class Parts:
                 process.wait()
 
     def _start(self, name: str, command: list[str], environ: dict[str, str], folder: Path) -> None:
-        self._logs[name] = folder / f"{name}.log"
-        with self._logs[name].open("ab") as log:
+        path = folder / f"{name}.log"
+        with path.open("ab") as log:
+            self._logs[name] = (path, log.tell())
             # A session of its own: Ctrl-C reaches us alone, and we stop them in order.
             self._running[name] = subprocess.Popen(
                 command, env=environ, cwd=folder, stdin=subprocess.DEVNULL,
@@ -186,10 +187,11 @@ class Parts:
         raise PartsError(f"the hub is not ready{self._log_tail('hub')}")
 
     def _log_tail(self, name: str) -> str:
-        log = self._logs.get(name)
-        if log is None:
+        if name not in self._logs:
             return ""
-        return f"; {log} ends:\n{log.read_text(errors='replace')[-_LOG_TAIL_CHARACTERS:]}"
+        path, begin = self._logs[name]
+        text = path.read_bytes()[begin:].decode(errors="replace")
+        return f"; {path} ends:\n{text[-_LOG_TAIL_CHARACTERS:]}"
 
 
 def create_org(place: Place) -> Org:

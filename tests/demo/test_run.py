@@ -99,3 +99,17 @@ def test_a_log_that_is_not_there_is_named(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 1
     assert "AUDIT_LOG is /no/log" in done.stderr
+
+
+def test_a_hub_that_does_not_start_is_told_by_what_it_said_this_time(tmp_path: Path) -> None:
+    org = {"org": {"id": "org_x"}, "pat": {"token": "rhp_x"}, "cluster": {"token": "rhc_x"}}
+    (tmp_path / "org.json").write_text(json.dumps(org))
+    (tmp_path / "hub.log").write_text("of the start before\n")
+    (tmp_path / "hub.db").mkdir()
+    done = subprocess.run(
+        [sys.executable, ROOT / "demo" / "run.py", "--data", tmp_path],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "the database cannot be used (SQLITE_CANTOPEN)" in done.stderr
+    assert "of the start before" not in done.stderr
