@@ -192,7 +192,8 @@ def test_kubelet_down(pod: RadarPod, hub: NodeHub, radar_cluster: MachineCluster
         hub.await_rows("down-spdy@example.com")
     finally:
         radar_cluster.start(Component.KUBELET)
-        radar_cluster.await_node()
+        words = ["-n", "demo", "exec", "web", "-c", "app", "--", "true"]
+        eventually(lambda: radar_cluster.try_kubectl(*words).returncode == 0, 60)
 
 
 def test_latency_from_the_switch_to_the_query(pod: RadarPod, hub: NodeHub) -> None:

@@ -106,7 +106,8 @@ def test_new_tokens_are_used_and_a_watch_goes_on(
         with held_terminal(pod, "rotated@example.com"):
             radar_cluster.rotate_tokens()  # it ends the kubelet, and so the terminal, too
             eventually(lambda: token() != before, 90)
-        radar_cluster.await_node()
+        words = ["-n", "demo", "exec", "web", "-c", "app", "--", "true"]
+        eventually(lambda: radar_cluster.try_kubectl(*words).returncode == 0, 60)
         hub.await_rows("rotated@example.com", _STARTED, _ENDED)
         seen = pod.client("terminal", "after-rotation@example.com", GROUPS, "app", "0.2")
         assert (seen["status"], seen["shell"]) == (101, True)
