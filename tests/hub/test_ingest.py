@@ -13,6 +13,9 @@ import msgspec
 import pytest
 from radar_audit_events.ids import format_ms
 from radar_audit_hub.store.driver_logs import hide_statements
+from radar_audit_hub.store.head import lock_head
+from radar_audit_hub.store.schema import audit_event
+from sqlalchemy import delete
 
 from tests.support.collector_posts import (
     CLUSTER,
@@ -170,6 +173,30 @@ async def test_events_out_of_retention_are_shown_as_one_gap(collector: Poster) -
     assert (gap["count"], gap["reason"]) == (3, "expired")
     assert gap["from_time"] == old[0]["created_at"]
     assert gap["to_time"] == old[2]["created_at"]
+
+
+@pytest.mark.parametrize("repeats", [False, True], ids=["fast path", "slow path"])
+async def test_event_that_was_purged_while_its_repeat_waited_is_not_stored_again(
+    collector: Poster, repeats: bool
+) -> None:
+    hub = collector.under_test
+    edge = a_start("edge", at_ms=NOW_MS - 365 * DAY_MS)  # visible now, and not a millisecond later
+    known = [a_start("known")] if repeats else []
+    assert fates(await collector.send(edge, *known))[0] == "accepted"
+    async with hub.hub.db.write() as connection:
+        await lock_head(connection, ORG)
+        waiting = asyncio.create_task(collector.send(edge, *known, a_start("new"), edge))
+        for _ in range(500):
+            if collector.ingest.joiner._tasks:  # it is judged, by the time as it was
+                break
+            await asyncio.sleep(0.01)
+        hub.clock.now_ms += 1
+        await connection.execute(delete(audit_event).where(audit_event.c.seq == 0))
+    duplicates = ["duplicate"] * len(known)
+    assert fates(await waiting) == ["expired", *duplicates, "accepted", "expired"]
+    assert {row["metadata"]["session_id"] for row in await collector.rows()} <= {"known", "new"}
+    [gap] = (await hub.get("gaps")).json["gaps"]
+    assert (gap["reason"], gap["count"], gap["from_time"]) == ("expired", 1, edge["created_at"])
 
 
 async def test_reported_gap_is_stored_once(collector: Poster) -> None:

@@ -39,7 +39,7 @@ class Log:
         finally:
             self.running -= 1
 
-    def joiner(self, parallel: int = 4) -> Joiner[str, str]:
+    def joiner(self, parallel: int = 4) -> Joiner[str, str, str]:
         return Joiner(self.write, lambda error: isinstance(error, OSError), parallel=parallel)
 
 

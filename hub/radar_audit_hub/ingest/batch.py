@@ -113,11 +113,12 @@ def gap_rows(envelope: Envelope, source: Source) -> list[GapRow]:
 def expired_gap(envelope: Envelope, source: Source, expired: Sequence[Expired]) -> GapRow:
     """Return the gap that shows events which came too late; the same events make the same row."""
     digest = hashlib.sha256()
-    for key in sorted(event.source_key for event in expired):
+    facts = {event.source_key for event in expired}
+    for key in sorted(facts):
         digest.update(key)
     times = [event.created_at_ms for event in expired]
     gap_id = f"expired-{digest.hexdigest()[:32]}"
-    return _row(envelope, source, gap_id, min(times), max(times), len(expired), "expired")
+    return _row(envelope, source, gap_id, min(times), max(times), len(facts), "expired")
 
 
 def _row(

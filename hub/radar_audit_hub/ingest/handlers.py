@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -46,19 +46,28 @@ T = TypeVar("T")
 Outcome = PreparedEvent | Expired | Rejected
 
 
+class Log(NamedTuple):
+    """What one joined write is for: an org, and the plan that its collectors' tokens named."""
+
+    org_id: str
+    plan: str
+
+
 @dataclass(frozen=True)
 class Ingest:
     """The feature's parts that live as long as the server: bounds, and the joiner of batches."""
 
     admission: Admission
-    joiner: Joiner[PreparedEvent, Appended]
+    joiner: Joiner[Log, PreparedEvent, Appended]
 
     @classmethod
     def create(cls, hub: Hub) -> Ingest:
         """Make them over an open hub; nothing runs until a batch comes."""
 
-        async def write(org_id: str, events: Sequence[PreparedEvent]) -> list[Appended]:
-            return await append_batch(hub.db, org_id, events, hub.now_ms())
+        async def write(log: Log, events: Sequence[PreparedEvent]) -> list[Appended]:
+            return await append_batch(
+                hub.db, log.org_id, events, hub.now_ms(), lambda: floors(log.plan, hub.now_ms())
+            )
 
         limits = hub.settings
         return cls(
@@ -107,12 +116,17 @@ async def _store(
     gaps = gap_rows(envelope, source)
     outcomes = await _judge_all(hub, envelope, source)
     good = [outcome for outcome in outcomes if isinstance(outcome, PreparedEvent)]
-    appended = await ingest.joiner.submit(caller.org_id, good)
+    appended = await ingest.joiner.submit(Log(caller.org_id, caller.plan), good)
     expired = [outcome for outcome in outcomes if isinstance(outcome, Expired)]
+    expired += [
+        Expired(event.created_at_ms, event.source_key or b"")
+        for event, place in zip(good, appended, strict=True)
+        if place.expired
+    ]
     if expired:
         gaps.append(expired_gap(envelope, source, expired))
     await _save_gaps(hub, gaps)
-    fresh = [event for event, place in zip(good, appended, strict=True) if not place.duplicate]
+    fresh = [event for event, place in zip(good, appended, strict=True) if place.is_new]
     if fresh:
         hub.signal.notify(caller.org_id)
         oldest_ms = min(event.created_at_ms for event in fresh)
@@ -182,6 +196,8 @@ def _result(outcome: Outcome, places: Iterator[Appended]) -> IngestResult:
     if isinstance(outcome, Expired):
         return IngestResult(result="expired")
     place = next(places)
+    if place.expired:
+        return IngestResult(result="expired")
     return IngestResult(result="duplicate" if place.duplicate else "accepted", id=place.id)
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+K = TypeVar("K", bound=Hashable)
 E = TypeVar("E")
 R = TypeVar("R")
 MAX_JOINED = 2000  # events of one transaction: the head stays locked for some tens of ms
@@ -26,8 +27,8 @@ class _Waiting(Generic[E, R]):
     answer: asyncio.Future[list[R]]
 
 
-class Joiner(Generic[E, R]):
-    """Runs `write(org_id, events)` for one group of batches after another, orgs side by side.
+class Joiner(Generic[K, E, R]):
+    """Runs `write(log, events)` for one group of batches after another, logs side by side.
 
     `write` returns one result per event, in order. `is_away` tells whether its error concerns
     the database as a whole: then all batches of the group fail. Otherwise each is tried alone,
@@ -36,7 +37,7 @@ class Joiner(Generic[E, R]):
 
     def __init__(
         self,
-        write: Callable[[str, Sequence[E]], Awaitable[list[R]]],
+        write: Callable[[K, Sequence[E]], Awaitable[list[R]]],
         is_away: Callable[[BaseException], bool],
         *,
         parallel: int,
@@ -44,10 +45,10 @@ class Joiner(Generic[E, R]):
         """Hold nothing yet."""
         self._write, self._is_away = write, is_away
         self._places = asyncio.Semaphore(parallel)
-        self._queues: dict[str, deque[_Waiting[E, R]]] = {}
+        self._queues: dict[K, deque[_Waiting[E, R]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def submit(self, org_id: str, events: Sequence[E]) -> list[R]:
+    async def submit(self, log: K, events: Sequence[E]) -> list[R]:
         """Write the events, perhaps with others, and return their results once they are durable.
 
         Raises whatever `write` raised for them.
@@ -55,10 +56,10 @@ class Joiner(Generic[E, R]):
         if not events:
             return []
         waiting: _Waiting[E, R] = _Waiting(events, asyncio.get_running_loop().create_future())
-        queue = self._queues.get(org_id)
+        queue = self._queues.get(log)
         if queue is None:
-            queue = self._queues[org_id] = deque()
-            task = asyncio.create_task(self._drain(org_id, queue), name="ingest")
+            queue = self._queues[log] = deque()
+            task = asyncio.create_task(self._drain(log, queue), name="ingest")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         queue.append(waiting)
@@ -69,17 +70,17 @@ class Joiner(Generic[E, R]):
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _drain(self, org_id: str, queue: deque[_Waiting[E, R]]) -> None:
+    async def _drain(self, log: K, queue: deque[_Waiting[E, R]]) -> None:
         while queue:
             async with self._places:
-                await self._write_group(org_id, _take_group(queue))
+                await self._write_group(log, _take_group(queue))
         # No await lies between the last look at the queue and this: nobody can slip in.
-        del self._queues[org_id]
+        del self._queues[log]
 
-    async def _write_group(self, org_id: str, group: list[_Waiting[E, R]]) -> None:
+    async def _write_group(self, log: K, group: list[_Waiting[E, R]]) -> None:
         events = [event for waiting in group for event in waiting.events]
         try:
-            results = await self._write(org_id, events)
+            results = await self._write(log, events)
         except Exception as error:  # each waiting request must hear of it, whatever it is
             if len(group) == 1 or self._is_away(error):
                 for waiting in group:
@@ -91,7 +92,7 @@ class Joiner(Generic[E, R]):
                 extra={"batches": len(group), "error": type(error).__name__},
             )
             for waiting in group:
-                await self._write_group(org_id, [waiting])
+                await self._write_group(log, [waiting])
             return
         start = 0
         for waiting in group:

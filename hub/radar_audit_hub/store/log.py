@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncpg
@@ -21,10 +21,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from radar_audit_hub.ingest.prepare import PreparedEvent
-from radar_audit_hub.retention.policy import DAY_MS
+from radar_audit_hub.retention.policy import DAY_MS, Floors
 
 from .database import Database, driver
-from .head import advance, full_tiles, lock_head
+from .head import Head, advance, full_tiles, lock_head
 from .schema import audit_event
 
 COLUMNS = tuple(column.name for column in audit_event.columns)
@@ -32,15 +32,25 @@ _INSERT_SQLITE = (
     f"INSERT INTO audit_event ({', '.join(COLUMNS)}) "  # noqa: S608 - names from our own table
     f"VALUES ({', '.join('?' * len(COLUMNS))})"
 )
+FloorsNow = Callable[[], Floors]
 _UNIQUE_ERRORS = (asyncpg.UniqueViolationError, sqlite3.IntegrityError, IntegrityError)
 
 
 class Appended(msgspec.Struct, frozen=True, gc=False):
-    """What became of one event: its id and place; a duplicate names the row stored before."""
+    """What became of one event: its id and place; a duplicate names the row stored before.
+
+    One that had expired by its turn was not stored, and has no place: its seq is -1.
+    """
 
     id: str
     seq: int
     duplicate: bool
+    expired: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        """Whether a row was written for it."""
+        return not (self.duplicate or self.expired)
 
 
 async def append(
@@ -56,7 +66,20 @@ async def append(
     """
     if not events:
         return []
-    head = await lock_head(connection, org_id)
+    return await _append_at(
+        connection, org_id, await lock_head(connection, org_id), events, recorded_at_ms
+    )
+
+
+async def _append_at(
+    connection: AsyncConnection,
+    org_id: str,
+    head: Head,
+    events: Sequence[PreparedEvent],
+    recorded_at_ms: int,
+) -> list[int]:
+    if not events:
+        return []
     first = head.next_seq
     await _insert_rows(connection, org_id, events, first, recorded_at_ms)
     leaves = [event.leaf_hash for event in events]
@@ -68,23 +91,32 @@ async def append(
 
 
 async def append_batch(
-    database: Database, org_id: str, events: Sequence[PreparedEvent], recorded_at_ms: int
+    database: Database,
+    org_id: str,
+    events: Sequence[PreparedEvent],
+    recorded_at_ms: int,
+    floors_now: FloorsNow | None = None,
 ) -> list[Appended]:
     """Append what is new of a batch, in a transaction of its own; one result per event.
 
     An event whose id or source key is stored already, or stands earlier in the
     batch, is a duplicate. Optimistic: the look-up for known ids is made only
     after the insert was refused, because it costs several times the insert.
+
+    `floors_now` is asked once the head is locked: an event that was purged
+    before this batch's turn is then known to be too old, and not stored again.
     """
     fresh, earlier = _without_inner_doubles(events)
     try:
         async with database.write() as connection:
-            seqs = await append(connection, org_id, fresh, recorded_at_ms)
-        stored = {
-            e.id: Appended(e.id, s, duplicate=False) for e, s in zip(fresh, seqs, strict=True)
+            head = await lock_head(connection, org_id)
+            kept, stored = _still_visible(fresh, floors_now)
+            seqs = await _append_at(connection, org_id, head, kept, recorded_at_ms)
+        stored |= {
+            e.id: Appended(e.id, s, duplicate=False) for e, s in zip(kept, seqs, strict=True)
         }
     except _UNIQUE_ERRORS:
-        stored = await _append_unknown(database, org_id, fresh, recorded_at_ms)
+        stored = await _append_unknown(database, org_id, fresh, recorded_at_ms, floors_now)
     results = []
     for index, event in enumerate(events):
         twin = earlier.get(index)
@@ -92,8 +124,21 @@ async def append_batch(
             results.append(stored[event.id])
         else:
             first = stored[twin]
-            results.append(Appended(first.id, first.seq, duplicate=True))
+            results.append(first if first.expired else Appended(first.id, first.seq, True))
     return results
+
+
+def _still_visible(
+    events: Sequence[PreparedEvent], floors_now: FloorsNow | None
+) -> tuple[list[PreparedEvent], dict[str, Appended]]:
+    """Return the events that may be stored, and the verdict on each of the others by its id."""
+    if floors_now is None:
+        return list(events), {}
+    limits = floors_now()
+    kept = [e for e in events if limits.visible(e.action, e.created_at_ms)]
+    ids = {e.id for e in kept}
+    late = [e.id for e in events if e.id not in ids] if len(kept) < len(events) else []
+    return kept, {i: Appended(i, -1, duplicate=False, expired=True) for i in late}
 
 
 def _without_inner_doubles(
@@ -118,16 +163,20 @@ def _without_inner_doubles(
 
 
 async def _append_unknown(
-    database: Database, org_id: str, events: Sequence[PreparedEvent], recorded_at_ms: int
+    database: Database,
+    org_id: str,
+    events: Sequence[PreparedEvent],
+    recorded_at_ms: int,
+    floors_now: FloorsNow | None,
 ) -> dict[str, Appended]:
     """The slow path: under the head lock nobody else appends, so look first, then insert."""
     async with database.write() as connection:
-        await lock_head(connection, org_id)
+        head = await lock_head(connection, org_id)
+        events, results = _still_visible(events, floors_now)
         if database.dialect == "postgresql":
             # Statistics of a fresh table make the planner read all of it.
             await connection.execute(text("SET LOCAL enable_seqscan = off"))
         by_id, by_key = await _known(connection, org_id, events)
-        results: dict[str, Appended] = {}
         unknown = []
         for event in events:
             known = by_id.get(event.id) or by_key.get(event.source_key or b"")
@@ -135,7 +184,7 @@ async def _append_unknown(
                 unknown.append(event)
             else:
                 results[event.id] = Appended(known[0], known[1], duplicate=True)
-        seqs = await append(connection, org_id, unknown, recorded_at_ms)
+        seqs = await _append_at(connection, org_id, head, unknown, recorded_at_ms)
     for event, seq in zip(unknown, seqs, strict=True):
         results[event.id] = Appended(event.id, seq, duplicate=False)
     return results
