@@ -78,14 +78,19 @@ def test_gateway_and_audit_webhook_at_once_give_each_event_once(
     with webhook_collector(radar_cluster, hub, tmp_path):
         for user in users:
             assert pod.client("terminal", user, GROUPS, "app", "0.3", "exit")["shell"]
-        metrics = f"http://{_SINK_PROBES}/metrics"
+        radar_cluster.kubectl("-n", "demo", "exec", "web", "-c", "app", "--", "true")
 
-        def shipped(action: str) -> bool:
-            name = f'radar_audit_collector_events_total{{action="{action}",source="webhook"}}'
-            found = [x for x in ask(radar_cluster, metrics).splitlines() if x.startswith(name)]
-            return bool(found) and float(found[0].split()[-1]) >= len(users)
+        def counted(sample: str) -> float:
+            text = ask(radar_cluster, f"http://{_SINK_PROBES}/metrics")
+            name = f"radar_audit_collector_{sample} "
+            found = [line for line in text.splitlines() if line.startswith(name)]
+            return float(found[0].split()[-1]) if found else 0.0
 
-        eventually(lambda: shipped(_STARTED) and shipped(_ENDED), 90)
+        def stored(action: str) -> bool:
+            return counted(f'events_total{{action="{action}",source="webhook"}}') >= len(users)
+
+        eventually(lambda: stored(_STARTED) and stored(_ENDED), 90)
+        eventually(lambda: counted('records_ignored_total{reason="not_radar"}') > 0)
         for user in users:
             rows = hub.await_rows(user, _STARTED, _ENDED)
             assert len({row["metadata"]["session_id"] for row in rows}) == 1
