@@ -22,7 +22,7 @@ from .clusters import handlers as clusters
 from .context import HUB, Hub
 from .ingest import handlers as ingest
 from .middleware import mark, surround
-from .protocol import Listener
+from .protocol import listener
 from .retention import job as retention
 from .settings import PREFIX, HubSettings, split_address
 from .store.database import Database
@@ -138,12 +138,12 @@ class HubServer:
 
     async def _listen(self, hub: Hub) -> None:
         app = build_app(hub)
-        listener = Listener(app, self._settings.drain_seconds)
+        serving = listener(app, self._settings.max_connections, self._settings.drain_seconds)
         self._undo.append(hub.last_used.stop)
         self._undo.append(app[ingest.INGEST].joiner.close)
-        self._undo.append(listener.stop)
+        self._undo.append(serving.stop)
         self._undo.append(hub.signal.stop)  # first: long polls and tails end by it
-        self.port = await _listen_on(f"{PREFIX}LISTEN", self._settings.listen, listener.start)
+        self.port = await _listen_on(f"{PREFIX}LISTEN", self._settings.listen, serving.start)
 
     def _start_jobs(self, hub: Hub) -> None:
         self._undo.append(self.tasks.stop)

@@ -1,20 +1,19 @@
 """The hub's own ends of HTTP: limits of a request's head, and errors before any route.
 
-Owns the connection class and `Listener`. `app.py` starts and stops it. What the HTTP
+Owns the connection class and `listener`. `app.py` starts and stops it. What the HTTP
 parser refuses gets the same problem document as every other error, and its text goes
 to no log: a malformed head may hold a token.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import RequestHandler
+from radar_audit_runtime.listener import ClientConnection, Listener
 
 from .errors import MalformedRequestError
 from .http_errors import problem
@@ -23,11 +22,10 @@ from .middleware import REQUEST_ID, REQUEST_ID_HEADER, request_id_of
 MAX_TARGET_BYTES = 32 * 1024  # a query of 2,000 characters, percent-encoded, and the rest
 MAX_HEADER_BYTES = 8 * 1024
 MAX_HEADERS = 100
-KEEPALIVE_SECONDS = 75.0
 _logger = logging.getLogger(__name__)
 
 
-class Connection(RequestHandler):
+class Connection(ClientConnection):
     """One client's connection; overrides only how errors outside of the handlers are answered."""
 
     def handle_error(
@@ -81,39 +79,15 @@ def _sentence(error: BaseException | None) -> str:
     return "the request is not well-formed HTTP/1.1"
 
 
-class Listener:
-    """Serves an application on one TCP address."""
-
-    def __init__(self, app: web.Application, drain_seconds: float) -> None:
-        """Listen nowhere yet; `drain_seconds` is how long `stop` lets running requests go on."""
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain_seconds)
-        self._server: asyncio.Server | None = None
-
-    async def start(self, host: str, port: int) -> int:
-        """Listen; return the port (port 0 takes a free one). OSError when it is taken."""
-        await self._runner.setup()
-        manager = self._runner.server
-        assert manager is not None
-        loop = asyncio.get_running_loop()
-
-        def connection() -> Connection:
-            return Connection(
-                manager,
-                loop=loop,
-                access_log=None,  # type: ignore[arg-type] # None turns it off, as in AppRunner
-                max_line_size=MAX_TARGET_BYTES,
-                max_field_size=MAX_HEADER_BYTES,
-                max_headers=MAX_HEADERS,
-                keepalive_timeout=KEEPALIVE_SECONDS,
-                auto_decompress=False,  # `bodies.py` inflates, after it knows who is calling
-                debug=False,
-            )
-
-        self._server = await loop.create_server(connection, host, port)
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def stop(self) -> None:
-        """Take no new connection, let running requests end, then cut what is left."""
-        if self._server is not None:
-            self._server.close()
-        await self._runner.cleanup()
+def listener(app: web.Application, max_connections: int, drain_seconds: float) -> Listener:
+    """Return what serves the API; `drain_seconds` is how long running requests may go on."""
+    return Listener(
+        app,
+        max_connections,
+        drain_seconds,
+        Connection,
+        max_line_size=MAX_TARGET_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+        max_headers=MAX_HEADERS,
+        auto_decompress=False,  # `bodies.py` inflates, after it knows who is calling
+    )

@@ -83,6 +83,13 @@ class HubSettings:
         help="Long polls and live tails that one replica keeps open at once, three quarters of "
         "them for one org; above it: 429.",
     )
+    max_connections: int = setting(
+        2000,
+        minimum=50,
+        maximum=50_000,
+        help="Connections that clients may hold open; above it idle ones are closed. Never more "
+        "than three quarters of the files that the process may open.",
+    )
     failed_auth_per_minute: int = setting(
         60,
         minimum=1,

@@ -15,7 +15,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Info, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
+from .listener import Listener
+
 Check = Callable[[], bool | Awaitable[bool]]
+_MAX_CONNECTIONS = 50  # of kubelets and a few scrapers
 _CHECK_SECONDS = 2.0  # a check that hangs is a failing one
 _logger = logging.getLogger(__name__)
 
@@ -34,17 +37,15 @@ class Probes:
         app = web.Application()
         app.add_routes([web.get("/livez", self._livez), web.get("/readyz", self._readyz)])
         app.add_routes([web.get("/metrics", self._metrics)])
-        self._runner = web.AppRunner(app, access_log=None)
+        self._listener = Listener(app, _MAX_CONNECTIONS, _CHECK_SECONDS)
 
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port (port 0 takes a free one). OSError when it is taken."""
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
-        return int(self._runner.addresses[0][1])
+        return await self._listener.start(host, port)
 
     async def stop(self) -> None:
         """Stop listening; harmless when nothing was started."""
-        await self._runner.cleanup()
+        await self._listener.stop()
 
     async def _livez(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")

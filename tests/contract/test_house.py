@@ -134,9 +134,9 @@ def test_the_root_holds_at_most_22_entries() -> None:
 
 
 def test_the_process_kit_stays_small() -> None:
-    """Every sidecar pays for it: at most 300 lines of code (no blanks, comments, docstrings)."""
+    """Every sidecar pays for it: at most 400 lines of code (no blanks, comments, docstrings)."""
     kit = [path for path in SOURCES if "radar_audit_runtime" in path.parts]
-    assert sum(_lines_of_code(path) for path in kit) <= 300
+    assert sum(_lines_of_code(path) for path in kit) <= 400
 
 
 def _lines_of_code(path: Path) -> int:

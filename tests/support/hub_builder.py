@@ -26,7 +26,7 @@ from radar_audit_hub.context import Hub
 from radar_audit_hub.credentials import new_token, token_hash
 from radar_audit_hub.ingest.handlers import INGEST
 from radar_audit_hub.ingest.prepare import prepare
-from radar_audit_hub.protocol import Listener
+from radar_audit_hub.protocol import listener
 from radar_audit_hub.settings import HubSettings
 from radar_audit_hub.store.control import (
     Cluster,
@@ -257,8 +257,8 @@ async def running_hub(url: str, *, migrated: bool, **changes: Any) -> AsyncItera
         await migrate(db)
     hub = Hub.create(db, settings, now_ms=clock, random_bytes=os.urandom)
     app = build_app(hub)
-    listener = Listener(app, settings.drain_seconds)
-    port = await listener.start("127.0.0.1", 0)
+    serving = listener(app, settings.max_connections, settings.drain_seconds)
+    port = await serving.start("127.0.0.1", 0)
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(timeout=timeout) as client:
         under_test = HubUnderTest(hub, app, f"http://127.0.0.1:{port}", clock, client)
@@ -269,7 +269,7 @@ async def running_hub(url: str, *, migrated: bool, **changes: Any) -> AsyncItera
         finally:
             await hub.signal.stop()
             await client.close()
-            await listener.stop()
+            await serving.stop()
             await app[INGEST].joiner.close()
             await hub.last_used.stop()
             await db.close()

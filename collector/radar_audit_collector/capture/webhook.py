@@ -21,6 +21,7 @@ from http import HTTPStatus
 
 import msgspec
 from aiohttp import web
+from radar_audit_runtime.listener import Listener
 
 from radar_audit_collector.errors import SpoolUnavailableError, WebhookError
 
@@ -30,6 +31,7 @@ from .tls import ServerTls
 PATH = "/audit"
 _BODY_SECONDS = 30.0  # the API server gives up a try after that time
 _SHUTDOWN_SECONDS = 3.0
+_MAX_CONNECTIONS = 200  # each API server holds a few; idle ones of others give way
 _RETRY_AFTER_SECONDS = "2"
 _INLINE_BYTES = 128 * 1024  # a larger body is parsed off the event loop
 _SPEAKS_GZIP = 16 + zlib.MAX_WBITS
@@ -74,12 +76,12 @@ class WebhookSource:
         self._token = None if token is None else token.encode()
         self._on_answer = on_answer
         self._inflight_bytes = 0
-        self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
 
     @property
     def is_listening(self) -> bool:
         """Tell whether batches can come in."""
-        return self._runner is not None
+        return self._listener is not None
 
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port (port 0 takes a free one). Raises WebhookError."""
@@ -88,30 +90,25 @@ class WebhookSource:
         # aiohttp's own logger would print the beginning of a request that it cannot parse.
         silent = logging.getLogger(f"{__name__}.http")
         silent.disabled = True
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            logger=silent,
-            auto_decompress=False,
-            shutdown_timeout=_SHUTDOWN_SECONDS,
+        listener = Listener(
+            app, _MAX_CONNECTIONS, _SHUTDOWN_SECONDS, logger=silent, auto_decompress=False
         )
-        await runner.setup()
         context = None if self._tls is None else self._tls.context
         try:
-            await web.TCPSite(runner, host, port, ssl_context=context).start()
+            bound_port = await listener.start(host, port, context)
         except OSError as exc:
-            await runner.cleanup()
+            await listener.stop()
             raise WebhookError(
                 f"the webhook sink cannot listen on {host} port {port}: {exc.strerror}"
             ) from exc
-        self._runner = runner
-        return int(runner.addresses[0][1])
+        self._listener = listener
+        return bound_port
 
     async def stop(self) -> None:
         """Stop listening and let batches in hand finish. Harmless when nothing was started."""
-        if self._runner is not None:
-            runner, self._runner = self._runner, None
-            await runner.cleanup()
+        if self._listener is not None:
+            listener, self._listener = self._listener, None
+            await listener.stop()
 
     async def _answer(self, request: web.Request) -> web.Response:
         try:
