@@ -178,8 +178,8 @@ async def test_an_end_without_notice_is_passed_on_as_one(tmp_path: Path) -> None
             while data := conn.recv(100):
                 seen.append(data)
             seen.append("clean")
-        except ssl.SSLEOFError:
-            seen.append("cut")
+        except ssl.SSLError as exc:  # SSLEOFError, in a newer Python
+            seen.append("cut" if exc.reason == "UNEXPECTED_EOF_WHILE_READING" else exc)
 
     def client() -> None:
         context = world.ours.client_context("h2")
