@@ -64,7 +64,7 @@ class Certificates:
 
     def server_context(self, protocols: tuple[str, ...] = ("h2", "http/1.1")) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # The Python of Debian 12 (3.11.2) sets it, and takes a stream that was cut for one that has ended.
+        # Python 3.11.2 sets it, and takes a stream that was cut for one that has ended.
         context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         context.load_cert_chain(self.leaf_file)
         if protocols:
