@@ -109,6 +109,7 @@ def open_terminal(user: str, groups: str, container: str, *, tty: bool) -> tuple
 def terminal(user: str, groups: str, container: str, seconds: str, kind: str = "tty") -> Any:
     """Open a terminal, see its prompt, keep it for a while and leave it; tell how long it was.
 
+    It is left without a word, by closing the connection: so it is known which end was first.
     `kind` is tty, plain (none), or exit: a terminal that is left by that word.
     """
     connection, status = open_terminal(user, groups, container, tty=kind != "plain")
@@ -134,8 +135,6 @@ def terminal(user: str, groups: str, container: str, seconds: str, kind: str = "
         if kind == "exit" or (b"tea2" not in shown and kind == "tty"):
             while True:
                 connection.frame()
-        connection.send(8, struct.pack(">H", 1000))
-        connection.sock.settimeout(5)
     except (EOFError, OSError):
         pass
     closed = time.monotonic()
