@@ -7,8 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.postgres import Server, shared_postgres
+
+
+def pytest_configure() -> None:
+    """Let no property fail for its time: another process may have the processor just then."""
+    settings.register_profile("without a deadline", deadline=None)
+    settings.load_profile("without a deadline")
 
 
 @pytest.fixture(scope="session")
