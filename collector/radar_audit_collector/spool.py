@@ -251,6 +251,7 @@ class Spool:
             stopping = order is None
             if group:
                 self._execute(group)
+                self._answer(group)
         self._database.close()
 
     def _execute(self, group: list[_Order]) -> None:
@@ -268,8 +269,9 @@ class Spool:
                     self._execute([order])
                 return
             self._fail(group[0], exc)
-        self._database.shrink_if_wanted()
-        self._answer(group)
+        # Its callers wait for an answer, whatever becomes of this.
+        with contextlib.suppress(Exception):
+            self._database.shrink_if_wanted()
 
     def _run_order(self, order: _Order) -> None:
         order.result, order.error = None, None

@@ -47,10 +47,22 @@ _SCHEMA = (
     # One row: counting the rows of `event` would read all their payloads.
     """CREATE TABLE tally(events INTEGER NOT NULL, held INTEGER NOT NULL,
        dead INTEGER NOT NULL)""",
-    "INSERT INTO tally VALUES (0, 0, 0)",
 )
 _NO_ROOM = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC"})
-_CORRUPT = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
+_CORRUPT = ("SQLITE_CORRUPT", "SQLITE_NOTADB")  # the first also with what is corrupt behind it
+# SQLite's error texts quote the file, so a damaged one may make them undecodable.
+_FAULTS = (sqlite3.Error, UnicodeDecodeError)
+# What quick_check does not look at: values of another type than was written.
+_MISTYPED = (
+    "SELECT 1 FROM event WHERE typeof(at_ms) != 'integer' OR typeof(payload) != 'blob' LIMIT 1",
+    "SELECT 1 FROM held WHERE typeof(at_ms) != 'integer' OR typeof(payload) != 'blob' LIMIT 1",
+    "SELECT 1 FROM dead WHERE typeof(at_ms) != 'integer' OR typeof(payload) != 'blob' LIMIT 1",
+    "SELECT 1 FROM state WHERE typeof(key) != 'text' OR typeof(value) != 'blob' LIMIT 1",
+    """SELECT 1 FROM gap WHERE typeof(from_ms) != 'integer' OR typeof(to_ms) != 'integer'
+       OR typeof(count) != 'integer' OR typeof(reason) != 'text' LIMIT 1""",
+)
+_COUNTED = """SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM held),
+    (SELECT count(*) FROM dead)"""
 
 
 class CorruptError(sqlite3.DatabaseError):
@@ -106,12 +118,12 @@ class SpoolDatabase:
                 if not self._is_suspect:
                     self._connect()
                     return None
-            except sqlite3.DatabaseError as exc:
+            except _FAULTS as exc:
                 self.disconnect()
                 if not is_corruption(exc):
                     raise
             return self._start_anew()
-        except (OSError, sqlite3.Error) as exc:
+        except (OSError, *_FAULTS) as exc:
             self.disconnect()
             self._ballast.give_back()  # the cause may be a full disk; opening takes it again
             raise SpoolUnavailableError(f"the spool cannot be opened: {_cause(exc)}") from exc
@@ -126,6 +138,8 @@ class SpoolDatabase:
 
     def _connect(self) -> None:
         conn = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+        # A text that is damaged must not keep all others from being read.
+        conn.text_factory = lambda raw: raw.decode("utf-8", "replace")
         self._conn = conn
         version = int(conn.execute("PRAGMA user_version").fetchone()[0])
         if version > SCHEMA_VERSION:
@@ -145,13 +159,14 @@ class SpoolDatabase:
             raise CorruptError("the spool's file is damaged")
         if version == 0:
             _create_schema(conn)
+        _check_content(conn)
         self._ballast.take()
         self._aside_bytes = min(aside_bytes(self.path), self._max_bytes // 2)
 
     def disconnect(self) -> None:
         """Close the connection but stay the owner of the directory."""
         if self._conn is not None:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(*_FAULTS):
                 self._conn.close()
             self._conn = None
 
@@ -171,7 +186,7 @@ class SpoolDatabase:
             conn.execute("BEGIN IMMEDIATE")
             yield conn
             conn.execute("COMMIT")
-        except sqlite3.Error as exc:
+        except _FAULTS as exc:
             self._roll_back()
             self._react(exc)
             raise SpoolUnavailableError(f"the spool cannot be written: {_cause(exc)}") from exc
@@ -183,10 +198,10 @@ class SpoolDatabase:
         if self._conn is not None and self._conn.in_transaction:
             try:
                 self._conn.execute("ROLLBACK")
-            except sqlite3.Error:
+            except _FAULTS:
                 self.disconnect()
 
-    def _react(self, exc: sqlite3.Error) -> None:
+    def _react(self, exc: Exception) -> None:
         """Prepare the next attempt: free the ballast, or close what must be opened anew."""
         name = getattr(exc, "sqlite_errorname", "")
         if name in _NO_ROOM:
@@ -198,7 +213,7 @@ class SpoolDatabase:
 
     def _checkpoint(self) -> None:
         if self._conn is not None:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(*_FAULTS):
                 self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def demand_room(self) -> None:
@@ -210,7 +225,7 @@ class SpoolDatabase:
         """Give free pages back to the disk: after a full disk, and once the spool is empty."""
         if self._conn is None:
             return
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*_FAULTS):
             free = int(self._conn.execute("PRAGMA freelist_count").fetchone()[0])
             emptied = (
                 free > _SHRINK_PAGES
@@ -258,14 +273,31 @@ def _create_schema(conn: sqlite3.Connection) -> None:
     conn.execute("BEGIN IMMEDIATE")
     for statement in _SCHEMA:
         conn.execute(statement)
+    conn.execute("INSERT INTO tally VALUES (0, 0, 0)")
     conn.execute("INSERT INTO sqlite_sequence(name, seq) VALUES ('event', ?)", (start,))
     conn.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     conn.execute("COMMIT")
 
 
+def _check_content(conn: sqlite3.Connection) -> None:
+    """Compare tables and types with what was written; count anew. Raises CorruptError."""
+    made = {row[0] for row in conn.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
+    if not made.issuperset(_SCHEMA):
+        raise CorruptError("the spool's file has lost a table")
+    if any(conn.execute(statement).fetchone() for statement in _MISTYPED):
+        raise CorruptError("the spool's file holds values of a wrong type")
+    counted = conn.execute(_COUNTED).fetchone()
+    if conn.execute("SELECT events, held, dead FROM tally").fetchall() != [counted]:
+        conn.execute("BEGIN IMMEDIATE")
+        conn.execute("DELETE FROM tally")
+        conn.execute("INSERT INTO tally VALUES (?, ?, ?)", counted)
+        conn.execute("COMMIT")
+
+
 def is_corruption(exc: BaseException) -> bool:
     """Tell whether an error means that the file itself is damaged."""
-    return isinstance(exc, CorruptError) or getattr(exc, "sqlite_errorname", "") in _CORRUPT
+    name = getattr(exc, "sqlite_errorname", "")
+    return isinstance(exc, CorruptError | UnicodeDecodeError) or name.startswith(_CORRUPT)
 
 
 def _cause(exc: BaseException) -> str:

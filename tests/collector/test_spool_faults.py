@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from radar_audit_collector.errors import SpoolUnavailableError
 from radar_audit_collector.spool import Spool
-from radar_audit_collector.spool_records import NewEvent, Refusal, Settlement
+from radar_audit_collector.spool_records import NewEvent, NewGap, Refusal, Settlement
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -100,6 +101,62 @@ async def test_full_and_read_only_disks_lose_nothing_and_pass_by_themselves(
         "not_writable_when_read_only": True,
         "after_remount": [1, 2],
     }
+
+
+async def filled(directory: Path) -> None:
+    """Fill a spool with something in each table; a copy beside it keeps its write-ahead log."""
+    spool = Spool(directory, 8 * 1024 * 1024)
+    await spool.open()
+    for n in range(40):
+        events = [NewEvent(n, "org_x" if k % 3 else None, b'{"n":"%d"}' % n * 9) for k in range(8)]
+        gaps = [NewGap("spool_full", 1, 2, 3)] if n % 20 == 0 else []
+        await spool.append(events, {f"session/{n}": bytes(40)}, gaps=gaps)
+    first = [event.seq for event in await spool.peek(14, 10**6)]
+    await spool.settle(Settlement(first[:10], [Refusal(first[10], "c", "m")], first[11:]))
+    shutil.copytree(directory, directory.with_name("running"))
+    await spool.close()
+
+
+def damage(directory: Path, order: random.Random) -> None:
+    """Overwrite some bytes of the spool's file or of its write-ahead log, or cut it off."""
+    files = [f for f in directory.glob("spool.sqlite3*") if f.suffix != ".sqlite3-shm"]
+    file = order.choice([f for f in files if f.stat().st_size])
+    content = bytearray(file.read_bytes())
+    for _ in range(order.choice((1, 3, 20, 200))):
+        content[order.randrange(len(content))] = order.choice((0, 255, order.randrange(256)))
+    file.write_bytes(content[: order.randrange(len(content))] if order.random() < 0.1 else content)
+
+
+async def test_damage_at_random_bytes_never_stops_the_spool(tmp_path: Path) -> None:
+    await filled(tmp_path / "closed")
+    for seed in range(60):
+        order = random.Random(seed)
+        directory = tmp_path / f"damaged-{seed}"
+        source = tmp_path / ("closed" if seed % 3 else "running")
+        await asyncio.to_thread(shutil.copytree, source, directory)
+        await asyncio.to_thread(damage, directory, order)
+        spool = Spool(directory, 8 * 1024 * 1024)
+        async with asyncio.timeout(20):
+            await _works(spool)
+            await spool.close()
+
+
+async def _works(spool: Spool) -> None:
+    """Do all that the collector does, at most three times: what finds damage may fail, once."""
+    for left in (2, 1, 0):
+        try:
+            await spool.open()
+            fence = (await spool.load_state("session/")).fence
+            await spool.append([NewEvent(5, None, b"1")], {"session/z": b"1"}, fence=fence)
+            while events := await spool.peek(100, 10**6):
+                await spool.settle(Settlement([event.seq for event in events]))
+            await spool.settle(Settlement([e.seq for e in await spool.peek_held(100, 10**6)]))
+            await spool.settle(Settlement(gaps=[gap.gap_id for gap in await spool.seal_gaps()]))
+            assert (spool.stats.events, spool.stats.gaps, spool.is_writable) == (0, 0, True)
+            return
+        except SpoolUnavailableError:
+            if not left:
+                raise
 
 
 STEP = st.one_of(
