@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from radar_audit_events import ids
 from radar_audit_events.event import validate_event
-from radar_audit_events.wire import MAX_SKEW_MS, WireEvent
-from radar_audit_hub.ingest.batch import MAX_EVENT_BYTES, read_event
+from radar_audit_events.wire import MAX_BATCH_BYTES, MAX_SKEW_MS, WireEvent
+from radar_audit_hub.errors import InvalidBodyError
+from radar_audit_hub.ingest.batch import MAX_EVENT_BYTES, read_envelope, read_event
 from radar_audit_hub.ingest.rules import HUB_KEYS, Captured, Expired, Rejected, Source, judge
 from radar_audit_hub.retention.policy import floors
 
@@ -160,6 +162,18 @@ _values = st.recursive(
     max_leaves=8,
 )
 _keys = st.sampled_from(["namespace", "pod", "container", "observed", "end_reason", "x"])
+
+
+def test_batch_of_millions_of_values_is_refused_before_it_takes_memory() -> None:
+    many = b"0," * (MAX_BATCH_BYTES // 4)
+    body = b'{"collector_id":"c","batch_id":"b","events":[%b0]}' % many
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidBodyError):
+            read_envelope(body)
+        assert tracemalloc.get_traced_memory()[1] < len(body)
+    finally:
+        tracemalloc.stop()
 
 
 @given(
