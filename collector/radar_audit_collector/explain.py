@@ -114,10 +114,17 @@ def explain(line: bytes, rules: ClassifyRules) -> Explanation:
     )
 
 
+def printable(text: str) -> str:
+    """Return a text from outside as a terminal may show it.
+
+    A user's name, an org or a hub's sentence can be anything; what could move a terminal's
+    cursor or turn the direction of writing is given as escapes.
+    """
+    return text if text.isprintable() else ascii(text)
+
+
 def _subject(record: AuditRecord) -> str:
-    user = record.impersonated_user or "no user"
-    # A user name can be anything; what could move a terminal's cursor is written as escapes.
-    who = user if user.isprintable() else ascii(user)
+    who = printable(record.impersonated_user or "no user")
     container = f", container {record.container}" if record.container else ""
     session_id = session_id_of(record.audit_id)
     code = f" {record.code}" if record.code is not None else ""
@@ -134,6 +141,6 @@ def _summary(verdict: Verdict) -> str:
     if verdict.claimed_org is not None:
         waits = (
             f" It waits in the spool until the hub has said that this collector's org "
-            f"is {verdict.claimed_org}."
+            f"is {printable(verdict.claimed_org)}."
         )
     return f"Recorded as {_OUTCOME[verdict.kind]}, unless the same fact is recorded already.{waits}"

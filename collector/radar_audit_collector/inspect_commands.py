@@ -19,8 +19,9 @@ from radar_audit_events.ids import format_ms
 
 from .capture.logfile import MAX_LINE_BYTES
 from .classify import ClassifyRules, Reason
-from .explain import WHY, explain
+from .explain import WHY, explain, printable
 from .spool_reader import read_dead_letters, read_view
+from .spool_records import DeadLetter
 
 RECORDED, NOT_RECORDED = 0, 5
 
@@ -76,7 +77,7 @@ def show_dead_letters(directory: Path, output: str, limit: int) -> None:
     if not letters and output == "text":
         _print("no dead letters")
     for letter in letters:
-        event = msgspec.json.decode(letter.payload)
+        event = _event(letter)
         if output == "json":
             _print(
                 _json(
@@ -90,9 +91,19 @@ def show_dead_letters(directory: Path, output: str, limit: int) -> None:
             )
         else:
             _print(
-                f"{_when(letter.refused_ms)}  {letter.code}  {event.get('action')}  "
-                f"session {event.get('session_id')} of {_when(letter.at_ms)}: {letter.message}"
+                printable(
+                    f"{_when(letter.refused_ms)}  {letter.code}  {event.get('action')}  session "
+                    f"{event.get('session_id')} of {_when(letter.at_ms)}: {letter.message}"
+                )
             )
+
+
+def _event(letter: DeadLetter) -> dict[str, Any]:
+    """Return a refused event; nothing of one that the disk has garbled."""
+    try:
+        return msgspec.json.decode(letter.payload, type=dict[str, Any])
+    except (msgspec.MsgspecError, ValueError):
+        return {}
 
 
 def _lines(file: str) -> Iterator[tuple[int, bytes]]:

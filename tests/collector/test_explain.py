@@ -65,6 +65,10 @@ def test_what_could_move_a_cursor_is_escaped() -> None:
     rules = ClassifyRules("radar/radar", identity="impersonated")
     changes: dict[str, Any] = {"person": "eve\x1b[2J", "audit_id": "x\x1b[2J"}
     assert "\x1b" not in explain(audit_line(**changes), rules).text()
+    claiming = audit_line(groups=("cloud:owner", "cloud:org:org_\x1b[2J"))
+    text = explain(claiming, ClassifyRules("radar/radar")).text()
+    assert "until the hub has said" in text
+    assert "\x1b" not in text
 
 
 def test_every_reason_has_a_sentence() -> None:

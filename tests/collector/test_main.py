@@ -36,6 +36,23 @@ async def spool_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+async def test_dead_letter_that_is_garbled_or_moves_a_cursor_is_shown_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}DATA_DIR", str(tmp_path))
+    spool = Spool(tmp_path / "spool", 64 * 1024 * 1024)
+    await spool.open()
+    await spool.append([NewEvent(0, None, b'{"action":\xff')], {})
+    seq = (await spool.peek(1, 1000))[0].seq
+    await spool.settle(Settlement(dead=[Refusal(seq, "no\x1b[2J", "\u202egnorw")]))
+    await spool.close()
+    for form in ("text", "json"):
+        assert main(["spool", "dead-letters", "-o", form]) == 0
+        text = capsys.readouterr().out
+        assert "no" in text
+        assert "\x1b" not in text
+
+
 def test_check_tells_a_recorded_line_by_exit_code_and_prose(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
+import tracemalloc
 
 import msgspec
 import pytest
@@ -99,6 +100,23 @@ def test_a_faulty_item_costs_only_itself() -> None:
     items = parse_batch(event_list([audit_line("a"), b'{"auditID":7}', b"3", audit_line("b")]))
     assert [getattr(item, "audit_id", "-") for item in items] == ["a", "-", "-", "b"]
     assert items[1:3] == [Skipped("malformed")] * 2
+
+
+@pytest.mark.parametrize("item", [b"0", b"{}", b'{"auditID":0}'])
+def test_batch_of_millions_of_tiny_items_is_refused_before_it_takes_memory(item: bytes) -> None:
+    body = event_list([item] * 1_500_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(AuditBatchError):
+            parse_batch(body)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_batch_full_of_commas_is_taken_if_its_items_are_events() -> None:
+    wide = audit_line(requestObject={"spec": [0] * 300_000})
+    assert [type(item) for item in parse_batch(event_list([wide] * 4))] == [AuditRecord] * 4
 
 
 def test_batch_without_items_is_empty() -> None:

@@ -20,7 +20,7 @@ from radar_audit_events.ids import MAX_MS
 
 from radar_audit_collector.errors import CollectorError
 
-from .streams import is_label, is_subdomain, read_streams
+from .streams import MAX_SUBDOMAIN_CHARS, is_label, is_subdomain, read_streams
 
 Stage = Literal["ResponseStarted", "ResponseComplete", "Panic"]
 SkipReason = Literal[
@@ -41,6 +41,7 @@ _MICROSECONDS_PER_DAY = 86_400_000_000
 _MAX_US = MAX_MS * 1000 + 999
 _VERBS = ("get", "create")  # WebSocket comes as GET, SPDY as POST
 _SUBRESOURCES = ("exec", "attach")
+_MANY_COMMAS = 1_000_000  # in one batch: more than 400 events with all that Kubernetes writes
 
 
 class AuditBatchError(CollectorError):
@@ -136,8 +137,17 @@ class _Batch(msgspec.Struct):
     items: list[msgspec.Raw] | None = None
 
 
+class _Item(msgspec.Struct, gc=False):
+    auditID: str  # noqa: N815
+
+
+class _BatchOfEvents(msgspec.Struct):
+    items: list[_Item] | None = None
+
+
 _LINE = msgspec.json.Decoder(_Line)
 _BATCH = msgspec.json.Decoder(_Batch)
+_BATCH_OF_EVENTS = msgspec.json.Decoder(_BatchOfEvents)
 # msgspec's own errors, UnicodeDecodeError (a ValueError), nesting, and times outside datetime.
 _DECODE_ERRORS = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
 
@@ -154,6 +164,9 @@ def parse_batch(body: bytes) -> list[AuditRecord | Skipped]:
     Raises AuditBatchError if the body as a whole is no EventList.
     """
     try:
+        if body.count(b",") > _MANY_COMMAS:
+            # Items of a byte each would take thirty times the body; events cannot be so many.
+            _BATCH_OF_EVENTS.decode(body)
         batch: _Batch | None = _BATCH.decode(body)
     except _DECODE_ERRORS:
         batch = None
@@ -190,7 +203,8 @@ def parse_line(line: bytes | msgspec.Raw) -> AuditRecord | Skipped:
     path, _, query = event.requestURI.partition("?")
     if not _same_path(path, ref):
         return _PATH_MISMATCH
-    if not _are_names(ref.namespace, ref.name):
+    # Before the cache, which must not hold a thousand names of a megabyte.
+    if len(ref.name) > MAX_SUBDOMAIN_CHARS or not _are_names(ref.namespace[:64], ref.name):
         return _BAD_NAME
     return _record(event, stage, ref, query)  # type: ignore[arg-type]
 
