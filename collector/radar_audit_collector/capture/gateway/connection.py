@@ -134,7 +134,9 @@ class Connection(Pair):
             elif not dialling.cancelled() and dialling.exception() is None:
                 self.upstream = dialling.result()
         if decision is None:
-            self._relay(whole_steps=protocol == H2)
+            self._relay()
+            if protocol == H2:
+                self.grown(self.client)
         return decision
 
     async def _read_head(self) -> Decision:
@@ -173,7 +175,7 @@ class Connection(Pair):
             return
         if decision.line_open:
             await self._pass_request_line(upstream)
-        self._relay(whole_steps=False)
+        self._relay()
 
     async def _pass_request_line(self, upstream: Side) -> None:
         """Let a very long request line pass, and close off what follows it."""
@@ -216,7 +218,7 @@ class Connection(Pair):
         elif not await self._start(terminal):
             self._refuse(NOT_RECORDED)
             return
-        self._relay(whole_steps=False)
+        self._relay()
 
     async def _start(self, terminal: Terminal) -> bool:
         """Tell the journal; tell whether the client may have its 101."""
@@ -250,11 +252,11 @@ class Connection(Pair):
             raise _GoneError
         return self.upstream
 
-    def _relay(self, *, whole_steps: bool) -> None:
+    def _relay(self) -> None:
         upstream, client = self._reached(), self.client
         self._relaying = True
-        client.relay_to(upstream, whole_steps=whole_steps)
-        upstream.relay_to(client, whole_steps=whole_steps)
+        client.relay_to(upstream)
+        upstream.relay_to(client)
 
     async def _next_change(self) -> None:
         self._changed = asyncio.get_running_loop().create_future()

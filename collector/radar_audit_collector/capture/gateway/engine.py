@@ -14,7 +14,8 @@ import ssl
 from collections.abc import Callable
 from typing import cast
 
-RECEIVE_BYTES = 64 * 1024
+RECEIVE_BYTES = 128 * 1024
+ALL_RECORDS = 1 << 20  # more than any step has
 _RECORD_BYTES = 16 * 1024  # the largest plaintext of one TLS record
 _Read = Callable[[int, memoryview], int]
 
@@ -28,7 +29,7 @@ class Buffers:
     __slots__ = ("plain", "received")
 
     def __init__(self) -> None:
-        """Hold 64 KiB of ciphertext, and room for all that may come out of a step."""
+        """Hold what one read may give, and room for all that may come out of it."""
         self.received = memoryview(bytearray(RECEIVE_BYTES))
         self.plain = memoryview(bytearray(RECEIVE_BYTES + 4 * _RECORD_BYTES))
 
@@ -67,20 +68,21 @@ class Engine:
             self.broken = True
         return True
 
-    def decrypt(self) -> int:
-        """Fill the shared plaintext buffer; return how far.
+    def decrypt(self, most: int) -> int:
+        """Fill the shared plaintext buffer with at most so many records; return how far.
 
-        Until nothing is left: no event would come for records that are here already.
+        Call it until it returns 0: no event would come for records that are here already.
         """
         filled = 0
         incoming, plain, read = self.incoming, self._plain, self._read
         try:
-            while incoming.pending:
+            while incoming.pending and most:
                 count = read(_RECORD_BYTES, plain[filled:])
                 if not count:
                     self.closed = True
                     break
                 filled += count
+                most -= 1
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:

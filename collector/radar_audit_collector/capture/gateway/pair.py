@@ -36,6 +36,9 @@ class Plane(Protocol):
     link: Link
     capture: bool
 
+    def take_lane(self) -> bool:
+        """Take one of the few fast lanes (see `Side.widen`), or tell that none is free."""
+
     def settled(self, pair: Pair) -> None:
         """Note that a connection is no longer opening."""
 
@@ -53,6 +56,7 @@ class Pair:
     """A pair of sides; it is known to `plane` until both are gone."""
 
     __slots__ = (
+        "_in_lane",
         "_linger",
         "_moved",
         "_plane",
@@ -70,8 +74,13 @@ class Pair:
         self.upstream: Side | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._terminal: Terminal | None = None
-        self._relaying = False
+        self._relaying = self._in_lane = False
         self._ticks = self._moved = 0
+
+    @property
+    def has_lane(self) -> bool:
+        """Tell whether it has one of the fast lanes."""
+        return self._in_lane
 
     @property
     def has_terminal(self) -> bool:
@@ -108,6 +117,13 @@ class Pair:
             self._plane.counters.add("later_request_cut")
             self.upstream.finish(clean=True)
             self._begin_linger()
+
+    def grown(self, side: Side) -> None:
+        """It carries much: give it a fast lane if one is free."""
+        if not self._in_lane and self._plane.take_lane():
+            self._in_lane = True
+            for each in self._sides():
+                each.widen()
 
     def ended(self, side: Side) -> None:
         """One direction is over: end it at the other side in the same way."""
