@@ -9,10 +9,11 @@ holds the head.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
@@ -20,6 +21,7 @@ from sqlalchemy import BindParameter, bindparam, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from radar_audit_hub.ingest.facts import Known, is_same_fact, kept_apart, own_key
 from radar_audit_hub.ingest.prepare import PreparedEvent
 from radar_audit_hub.retention.policy import DAY_MS, Floors
 
@@ -33,6 +35,8 @@ _INSERT_SQLITE = (
     f"VALUES ({', '.join('?' * len(COLUMNS))})"
 )
 FloorsNow = Callable[[], Floors]
+S = TypeVar("S", Known, PreparedEvent)
+_logger = logging.getLogger(__name__)
 _UNIQUE_ERRORS = (asyncpg.UniqueViolationError, sqlite3.IntegrityError, IntegrityError)
 
 
@@ -44,7 +48,7 @@ class Appended(msgspec.Struct, frozen=True, gc=False):
 
     id: str
     seq: int
-    duplicate: bool
+    duplicate: bool = False
     expired: bool = False
 
     @property
@@ -100,66 +104,84 @@ async def append_batch(
     """Append what is new of a batch, in a transaction of its own; one result per event.
 
     An event whose id or source key is stored already, or stands earlier in the
-    batch, is a duplicate. Optimistic: the look-up for known ids is made only
-    after the insert was refused, because it costs several times the insert.
+    batch, is a duplicate, unless it states another fact (`ingest/facts.py`).
+    Optimistic: the look-up for known ids is made only after the insert was
+    refused, because it costs several times the insert.
 
     `floors_now` is asked once the head is locked: an event that was purged
     before this batch's turn is then known to be too old, and not stored again.
     """
-    fresh, earlier = _without_inner_doubles(events)
+    fresh, answered_by = _without_inner_doubles(events)
     try:
         async with database.write() as connection:
             head = await lock_head(connection, org_id)
-            kept, stored = _still_visible(fresh, floors_now)
-            seqs = await _append_at(connection, org_id, head, kept, recorded_at_ms)
-        stored |= {
-            e.id: Appended(e.id, s, duplicate=False) for e, s in zip(kept, seqs, strict=True)
-        }
+            kept = _visible(fresh, floors_now)
+            seqs = iter(await _append_at(connection, org_id, head, kept, recorded_at_ms))
+        ids = {e.id for e in kept}
+        stored = [Appended(e.id, next(seqs)) if e.id in ids else _expired(e) for e in fresh]
     except _UNIQUE_ERRORS:
         stored = await _append_unknown(database, org_id, fresh, recorded_at_ms, floors_now)
     results = []
-    for index, event in enumerate(events):
-        twin = earlier.get(index)
-        if twin is None:
-            results.append(stored[event.id])
-        else:
-            first = stored[twin]
-            results.append(first if first.expired else Appended(first.id, first.seq, True))
+    told: set[int] = set()
+    for place in answered_by:
+        first = stored[place]
+        again = place in told and not first.expired
+        results.append(Appended(first.id, first.seq, duplicate=True) if again else first)
+        told.add(place)
     return results
 
 
-def _still_visible(
+def _visible(
     events: Sequence[PreparedEvent], floors_now: FloorsNow | None
-) -> tuple[list[PreparedEvent], dict[str, Appended]]:
-    """Return the events that may be stored, and the verdict on each of the others by its id."""
+) -> Sequence[PreparedEvent]:
+    """Return the events that are young enough to be stored."""
     if floors_now is None:
-        return list(events), {}
+        return events
     limits = floors_now()
-    kept = [e for e in events if limits.visible(e.action, e.created_at_ms)]
-    ids = {e.id for e in kept}
-    late = [e.id for e in events if e.id not in ids] if len(kept) < len(events) else []
-    return kept, {i: Appended(i, -1, duplicate=False, expired=True) for i in late}
+    return [e for e in events if limits.visible(e.action, e.created_at_ms)]
+
+
+def _expired(event: PreparedEvent) -> Appended:
+    return Appended(event.id, -1, expired=True)
 
 
 def _without_inner_doubles(
     events: Sequence[PreparedEvent],
-) -> tuple[list[PreparedEvent], dict[int, str]]:
-    """Return the first of each fact, and for each double its index with the first's id."""
-    seen: dict[str | bytes, str] = {}
+) -> tuple[list[PreparedEvent], list[int]]:
+    """Return the first of each fact, and for each event the place of the one that stands for it.
+
+    What shares a name but is another fact stays: the insert will be refused for it.
+    """
+    seen: dict[str | bytes | None, int] = {}
     fresh: list[PreparedEvent] = []
-    earlier: dict[int, str] = {}
-    for index, event in enumerate(events):
-        twin = seen.get(event.id)
-        if twin is None and event.source_key is not None:
-            twin = seen.get(event.source_key)
-        if twin is not None:
-            earlier[index] = twin
-            continue
-        seen[event.id] = event.id
-        if event.source_key is not None:
-            seen[event.source_key] = event.id
-        fresh.append(event)
-    return fresh, earlier
+    answered_by: list[int] = []
+    for event in events:
+        place = len(fresh)
+        if event.id in seen or event.source_key in seen:
+            holder = seen[event.id] if event.id in seen else seen[event.source_key]
+            if _repeats(fresh[holder], event):
+                place = holder
+            else:
+                place = seen.setdefault(own_key(event), place)
+        if place == len(fresh):
+            fresh.append(event)
+            seen.setdefault(event.id, place)
+            if event.source_key is not None:
+                seen.setdefault(event.source_key, place)
+        answered_by.append(place)
+    return fresh, answered_by
+
+
+def _names(event: PreparedEvent) -> tuple[str | bytes, ...]:
+    return (event.id,) if event.source_key is None else (event.id, event.source_key)
+
+
+def _twin(found: Mapping[str | bytes, S], event: PreparedEvent) -> S | None:
+    return next((found[name] for name in _names(event) if name in found), None)
+
+
+def _repeats(known: Known | PreparedEvent, event: PreparedEvent) -> bool:
+    return event.source_key is None or is_same_fact(known, event)
 
 
 async def _append_unknown(
@@ -168,45 +190,63 @@ async def _append_unknown(
     events: Sequence[PreparedEvent],
     recorded_at_ms: int,
     floors_now: FloorsNow | None,
-) -> dict[str, Appended]:
+) -> list[Appended]:
     """The slow path: under the head lock nobody else appends, so look first, then insert."""
     async with database.write() as connection:
         head = await lock_head(connection, org_id)
-        events, results = _still_visible(events, floors_now)
+        visible = _visible(events, floors_now)
         if database.dialect == "postgresql":
             # Statistics of a fresh table make the planner read all of it.
             await connection.execute(text("SET LOCAL enable_seqscan = off"))
-        by_id, by_key = await _known(connection, org_id, events)
-        unknown = []
-        for event in events:
-            known = by_id.get(event.id) or by_key.get(event.source_key or b"")
-            if known is None:
-                unknown.append(event)
-            else:
-                results[event.id] = Appended(known[0], known[1], duplicate=True)
-        seqs = await _append_at(connection, org_id, head, unknown, recorded_at_ms)
-    for event, seq in zip(unknown, seqs, strict=True):
-        results[event.id] = Appended(event.id, seq, duplicate=False)
-    return results
+        stored = await _known(connection, org_id, visible)
+        rivals = _rivals(org_id, visible, stored)
+        if rivals:
+            _logger.warning("session ids came again for others", extra={"events": len(rivals)})
+            stored |= await _known(connection, org_id, list(rivals.values()))
+        own = {event: rivals.get(event, event) for event in visible}
+        new = [event for event in own.values() if _twin(stored, event) is None]
+        seqs = await _append_at(connection, org_id, head, new, recorded_at_ms)
+    places = {event: Appended(event.id, seq) for event, seq in zip(new, seqs, strict=True)}
+    for event in own.values():
+        known = _twin(stored, event)
+        if known is not None:
+            places[event] = Appended(known.id, known.seq, duplicate=True)
+    return [places[own[event]] if event in own else _expired(event) for event in events]
+
+
+def _rivals(
+    org_id: str, events: Sequence[PreparedEvent], stored: Mapping[str | bytes, Known]
+) -> dict[PreparedEvent, PreparedEvent]:
+    """Return the events whose name another fact has, stored or earlier, in a form of their own."""
+    earlier: dict[str | bytes, PreparedEvent] = {}
+    rivals: dict[PreparedEvent, PreparedEvent] = {}
+    for event in events:
+        holder = _twin(stored, event) or _twin(earlier, event)
+        if holder is None:
+            earlier.update(dict.fromkeys(_names(event), event))
+        elif not _repeats(holder, event):
+            rivals[event] = kept_apart(org_id, event)
+    return rivals
 
 
 async def _known(
     connection: AsyncConnection, org_id: str, events: Sequence[PreparedEvent]
-) -> tuple[dict[str, tuple[str, int]], dict[bytes, tuple[str, int]]]:
-    columns = (audit_event.c.id, audit_event.c.seq, audit_event.c.source_key)
-    of_org = select(*columns).where(audit_event.c.org_id == org_id)
-    by_id: dict[str, tuple[str, int]] = {}
-    by_key: dict[bytes, tuple[str, int]] = {}
+) -> dict[str | bytes, Known]:
+    """Return the stored rows that share an id or a source key with the events, by either."""
+    columns = [audit_event.c[name] for name in ("id", "seq", "target_id", "created_at", "metadata")]
+    of_org = select(*columns, audit_event.c.source_key).where(audit_event.c.org_id == org_id)
+    found: dict[str | bytes, Known] = {}
     ids: BindParameter[Any] = bindparam("ids", [e.id for e in events], expanding=True)
     keys: BindParameter[Any] = bindparam(
         "keys", [e.source_key for e in events if e.source_key], expanding=True
     )
     for condition in (audit_event.c.id.in_(ids), audit_event.c.source_key.in_(keys)):
-        for row in await connection.execute(of_org.where(condition)):
-            by_id[row.id] = (row.id, row.seq)
-            if row.source_key is not None:
-                by_key[bytes(row.source_key)] = (row.id, row.seq)
-    return by_id, by_key
+        for *facts, key in await connection.execute(of_org.where(condition)):
+            known = Known(*facts)
+            found[known.id] = known
+            if key is not None:
+                found[bytes(key)] = known
+    return found
 
 
 async def _insert_rows(
