@@ -11,6 +11,7 @@ IMMEDIATE, a pool of readers. PostgreSQL: readers run without a transaction.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -175,7 +176,10 @@ def _refuse_dead(connection: Any, record: ConnectionPoolEntry, _proxy: object) -
 
 
 def _sqlite_engines(url: URL, pool_size: int) -> tuple[AsyncEngine, AsyncEngine]:
-    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = Path(str(url.database))
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # It holds the whole log; SQLite gives its side files the same mode.
+    path.touch(mode=0o600)
     engines = []
     for begin, size in (("BEGIN", pool_size), ("BEGIN IMMEDIATE", 1)):
         engine = create_async_engine(
