@@ -11,7 +11,6 @@ IMMEDIATE, a pool of readers. PostgreSQL: readers run without a transaction.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
