@@ -196,6 +196,34 @@ async def test_an_end_without_notice_is_passed_on_as_one(tmp_path: Path) -> None
     assert seen == [b"half a thought", "cut"]
 
 
+async def test_an_end_right_behind_the_switch_is_passed_on(tmp_path: Path) -> None:
+    """It may come while the 101 still waits for the journal."""
+
+    def serve(conn: ssl.SSLSocket) -> None:
+        read_head(conn)
+        conn.sendall(SWITCHING + b"last words")
+        conn.shutdown(socket.SHUT_RDWR)
+
+    def client() -> bytes:
+        conn = BareClient(world.relay.port, world.ours.client_context("http/1.1"))
+        conn.send(exec_head())
+        received = conn.receive()
+        with pytest.raises(EOFError):
+            conn.receive_all()
+        conn.close()
+        return received
+
+    async with running_world(tmp_path, serve) as world:
+        world.journal.answer = None
+        received = asyncio.create_task(asyncio.to_thread(client))
+        (opened,) = await world.journal.wait_for("open")
+        await asyncio.sleep(0.1)  # the end arrives meanwhile
+        world.journal.order("stored", ref=opened["ref"], ok=True)
+        assert await received == SWITCHING + b"last words"
+        (ended,) = await world.journal.wait_for("ended")
+        assert ended["reason"] == "error"
+
+
 async def test_a_reset_ends_the_other_side(tmp_path: Path) -> None:
     over = threading.Event()
 

@@ -207,6 +207,8 @@ class Side(asyncio.BufferedProtocol):
         self._carry(0)
         if not peer.is_congested():
             self.resume()
+        if self.eof:
+            self.tell_end()  # it came while the connection was opening
 
     def send(self, plaintext: bytes | bytearray) -> None:
         """Encrypt and send; what a closed or finished side is given is gone."""
