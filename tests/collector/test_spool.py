@@ -16,7 +16,7 @@ from radar_audit_collector.errors import (
     SpoolUnavailableError,
 )
 from radar_audit_collector.spool import Spool
-from radar_audit_collector.spool_database import DATABASE_NAME, MIN_SPOOL_BYTES
+from radar_audit_collector.spool_database import DATABASE_NAME, MIN_SPOOL_BYTES, SpoolDatabase
 from radar_audit_collector.spool_records import NewEvent, NewGap, Refusal, Settlement
 from radar_audit_collector.spool_rows import MAX_DEAD_LETTERS
 
@@ -110,6 +110,18 @@ async def test_failed_append_keeps_neither_events_nor_state(tmp_path: Path) -> N
         await spool.append([event(3)], {})
         assert writable(spool)
         assert await everything(spool) == [1, 3]
+
+
+async def test_every_transaction_waits_for_the_disk(tmp_path: Path) -> None:
+    """What a loss of power would take cannot be tried here: this is what keeps it from doing so."""
+
+    def ask(database: SpoolDatabase) -> tuple[str, int]:
+        mode = database.conn.execute("PRAGMA journal_mode").fetchone()[0]
+        return mode, database.conn.execute("PRAGMA synchronous").fetchone()[0]
+
+    async with opened(tmp_path) as spool:
+        full = 2
+        assert await spool._order(ask) == ("wal", full)
 
 
 async def test_append_computed_on_a_failed_one_fails_as_well(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from radar_audit_events.ids import format_ms
 from radar_audit_hub.auth.access import RECHECK_SECONDS
 from radar_audit_hub.auth.limiter import MAX_ADDRESSES, WINDOW_MS, FailureLimiter
 from radar_audit_hub.errors import TooManyRequestsError
-from radar_audit_hub.store.schema import org, pat
+from radar_audit_hub.store.schema import cluster, cluster_token, org, pat
 from sqlalchemy import select, update
 
 from tests.support.hub_builder import ORG, Answer, HubUnderTest, log_path
@@ -102,6 +102,32 @@ async def test_cluster_token_does_not_read_the_log(hub: HubUnderTest) -> None:
     answer = await hub.get("", token=token)
     assert (answer.status, answer.json["code"]) == (401, "unauthorized")
     assert "/api/ingest" in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    "scope, other", [("ingest", "/api/agent/heartbeat"), ("agent", "/api/ingest/events")]
+)
+async def test_cluster_token_reaches_what_its_scope_says_only(
+    hub: HubUnderTest, scope: str, other: str
+) -> None:
+    token = await hub.add_cluster(scopes=[scope])
+    refused = await hub.send("POST", other, token=token, json={})
+    assert (refused.status, refused.json["code"]) == (403, "forbidden")
+    own = {"ingest": "/api/ingest/events", "agent": "/api/agent/heartbeat"}[scope]
+    assert (await hub.send("POST", own, token=token, json={})).status == 422
+
+
+@pytest.mark.parametrize("column", ["revoked_at", "deleted"])
+async def test_token_of_a_cluster_that_is_gone_is_refused(hub: HubUnderTest, column: str) -> None:
+    token = await hub.add_cluster()
+    async with hub.hub.db.write() as connection:
+        if column == "deleted":
+            await connection.execute(update(cluster).values(deleted_at=NOW_MS))
+        else:
+            await connection.execute(update(cluster_token).values(revoked_at=NOW_MS))
+    for path in ("/api/ingest/events", "/api/agent/heartbeat"):
+        answer = await hub.send("POST", path, token=token, json={})
+        assert (answer.status, answer.json["code"]) == (401, "unauthorized")
 
 
 async def test_personal_token_does_not_ingest(hub: HubUnderTest) -> None:

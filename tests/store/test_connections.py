@@ -39,6 +39,19 @@ async def _answers(database: Database) -> bool:
         return bool((await fetch(connection, "SELECT true", ()))[0][0])
 
 
+async def test_every_transaction_waits_for_the_disk(database: Database) -> None:
+    """What a loss of power would take cannot be tried here: this is what keeps it from doing so."""
+    full = 2
+    if database.dialect == "sqlite":
+        sql = "PRAGMA synchronous"
+        good: set[object] = {full}
+    else:  # as the server's own administrator has set it
+        sql = "SELECT source FROM pg_settings WHERE name = 'synchronous_commit'"
+        good = {"default", "configuration file", "command line", "database", "user"}
+    async with database.write() as connection:
+        assert (await connection.exec_driver_sql(sql)).scalar_one() in good
+
+
 async def test_connections_that_were_seen_to_close_are_replaced(
     pooled: Database, postgres_server: Server, postgres_dsn: str
 ) -> None:

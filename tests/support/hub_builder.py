@@ -139,7 +139,12 @@ class HubUnderTest:
             )
         return token
 
-    async def add_cluster(self, org_id: str = ORG, cluster_id: str = "cl_1") -> str:
+    async def add_cluster(
+        self,
+        org_id: str = ORG,
+        cluster_id: str = "cl_1",
+        scopes: Sequence[str] = ("ingest", "agent"),
+    ) -> str:
         """Insert a cluster and return its token."""
         token = new_token("rhc", os.urandom(32))
         cluster = Cluster(
@@ -157,7 +162,7 @@ class HubUnderTest:
                 org_id=org_id,
                 cluster_id=cluster_id,
                 token_hash=token_hash(token),
-                scopes=("ingest", "agent"),
+                scopes=scopes,
                 created_at_ms=self.clock.now_ms,
             )
         return token
