@@ -28,7 +28,7 @@ from radar_audit_hub.store.tokens import (
 )
 
 from tests.support.hub_builder import ORG, HubUnderTest
-from tests.support.log_rows import NOW_MS
+from tests.support.log_rows import DAY_MS, NOW_MS
 
 
 async def test_pat_is_found_by_its_hash_with_all_that_auth_needs(any_hub: HubUnderTest) -> None:
@@ -133,6 +133,18 @@ async def test_lease_has_one_holder_until_it_ends_or_is_given_back(any_hub: HubU
     async with db.write() as conn:
         await release_lease(conn, "job", "other")
     assert await take(holder, 152)
+
+
+async def test_lease_from_before_a_clock_was_set_back_is_no_hindrance(
+    any_hub: HubUnderTest,
+) -> None:
+    async def take(holder: str, now_ms: int) -> bool:
+        async with any_hub.hub.db.write() as conn:
+            return await take_lease(conn, "job", holder, now_ms=now_ms, until_ms=now_ms + 100)
+
+    assert await take("died", NOW_MS)
+    assert not await take("other", NOW_MS - 5 * 60_000), "replicas' clocks may differ"
+    assert await take("other", NOW_MS - DAY_MS)
 
 
 def a_gap(number: int, **changes: Any) -> GapRow:

@@ -13,16 +13,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .control import insert_new
 from .schema import job_lease
 
+_CLOCKS_APART_MS = 10 * 60 * 1000  # replicas' clocks are never this far apart
+
 
 async def take_lease(
     conn: AsyncConnection, name: str, holder: str, *, now_ms: int, until_ms: int
 ) -> bool:
-    """Take or prolong the lease `name` until `until_ms`; False while another holds it."""
+    """Take or prolong the lease `name` until `until_ms`; False while another holds it.
+
+    One that reaches much further than a new one would is a relic of a clock that was set back.
+    """
     taken = await conn.execute(
         update(job_lease)
         .where(
             job_lease.c.name == name,
-            or_(job_lease.c.holder == holder, job_lease.c.until_at <= now_ms),
+            or_(
+                job_lease.c.holder == holder,
+                job_lease.c.until_at <= now_ms,
+                job_lease.c.until_at > until_ms + _CLOCKS_APART_MS,
+            ),
         )
         .values(holder=holder, until_at=until_ms)
     )
