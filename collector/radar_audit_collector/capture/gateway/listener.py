@@ -59,7 +59,11 @@ class Listener:
                 self._resuming = loop.call_later(_PAUSE_SECONDS, self.start)
                 return
             sock.setblocking(False)
-            self._take(sock)
+            try:
+                self._take(sock)
+            except BaseException:
+                refuse(sock)  # rather than have its client wait for ever
+                raise
 
 
 def refuse(sock: socket.socket) -> None:

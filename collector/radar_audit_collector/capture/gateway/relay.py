@@ -157,14 +157,14 @@ class Relay:
 
     async def _publish(self) -> None:
         """Tell the collector what has changed; with thousands of idle connections, nothing."""
-        told: dict[str, int] = {}
+        told: object = None
         silent = 0
         while True:
-            counters = self.counters.snapshot()
+            now = (self.counters.snapshot(), len(self._connections), self._upstream_known)
             silent += 1
             # Bytes of living connections are in no counter yet: they are summed up now and then.
-            if counters != told or silent >= _SILENT_ROUNDS:
-                told, silent = counters, 0
+            if now != told or silent >= _SILENT_ROUNDS:
+                told, silent = now, 0
                 self.link.tell("stats", **self.stats())
             await asyncio.sleep(_STATS_SECONDS)
 
