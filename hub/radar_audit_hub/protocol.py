@@ -7,6 +7,7 @@ to no log: a malformed head may hold a token.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from http import HTTPStatus
@@ -22,6 +23,7 @@ from .middleware import REQUEST_ID, REQUEST_ID_HEADER, request_id_of
 MAX_TARGET_BYTES = 32 * 1024  # a query of 2,000 characters, percent-encoded, and the rest
 MAX_HEADER_BYTES = 8 * 1024
 MAX_HEADERS = 100
+ANSWER_SECONDS = 120.0  # for an answer that is made as a whole: at most 8 MiB
 _logger = logging.getLogger(__name__)
 
 
@@ -53,13 +55,19 @@ class Connection(ClientConnection):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Put aiohttp's own refusals (an unknown Expect header) into the problem form."""
+        """Send an answer, for a limited time; aiohttp's own refusals in the problem form."""
         if isinstance(resp, web.HTTPException):
             given = request.headers.get(REQUEST_ID_HEADER)
             request_id = request_id_of(given, os.urandom(8))
             request[REQUEST_ID] = request_id
             resp = _finish(problem(resp).response(request_id), request_id)
-        return await super().finish_response(request, resp, start_time)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await super().finish_response(request, resp, start_time)
+        except TimeoutError:  # the client does not read: its page must not wait in memory for ever
+            if self.transport is not None:
+                self.transport.abort()
+            return resp, True
 
 
 def _finish(response: web.Response, request_id: str) -> web.Response:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import re
 import sqlite3
 
 import asyncpg
@@ -12,12 +14,13 @@ from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from radar_audit_events.errors import FieldError
-from radar_audit_hub import errors
+from radar_audit_hub import errors, protocol
 from radar_audit_hub.http_errors import problem
 from radar_audit_hub.protocol import MAX_HEADER_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
 from sqlalchemy.exc import OperationalError
 
 from tests.support.hub_builder import ORG, HubUnderTest, log_path
+from tests.support.log_rows import make_event
 from tests.support.raw_http import RawAnswer, exchange
 
 AUTH = "Authorization: Bearer {}\r\n"
@@ -183,6 +186,27 @@ async def test_malformed_head_with_a_token_is_neither_echoed_nor_logged(
 async def test_unknown_expectation_gets_a_problem(hub: HubUnderTest) -> None:
     for path in ("/api/me", "/nowhere"):
         assert_problem(await ask(hub, path, "Expect: coffee\r\n"), 417)
+
+
+async def test_page_that_is_not_read_does_not_wait_for_ever(
+    hub: HubUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "ANSWER_SECONDS", 0.3)
+    wide = {"labels": {f"k{n}": "v" * 1500 for n in range(10)}}
+    rows = [make_event(n, action="cluster.created", metadata=wide) for n in range(500)]
+    await hub.append(*rows)
+    head = f"GET {log_path('org_x')}?limit=500 HTTP/1.1\r\nHost: x\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", hub.port, limit=4096)
+    try:
+        writer.write(f"{head}Authorization: Bearer {hub.owner}\r\n\r\n".encode())
+        answer = await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(1)
+        length = int(re.search(rb"Content-Length: (\d+)", answer)[1])  # type: ignore[index]
+        assert length > 7_000_000
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await reader.readexactly(length)
+    finally:
+        writer.close()
 
 
 async def test_unknown_path_and_method_get_problems(hub: HubUnderTest) -> None:
