@@ -28,6 +28,11 @@ _NO_INNER_STAR = (
 )
 
 
+def is_storable(text: str) -> bool:
+    """Tell whether a text column can hold `text`: no NUL, no lone surrogates."""
+    return _UNSTORABLE.search(text) is None
+
+
 def require_storable(text: str) -> None:
     """Refuse NUL and lone surrogates, which no stored text holds. Raises QueryError."""
     found = _UNSTORABLE.search(text)

@@ -139,6 +139,7 @@ async def test_two_hubs_on_one_database_store_each_fact_once(postgres_url: str) 
         a_start(""),
         a_start("x" * 65),
         a_start("bad", actor_user_id="two\nlines"),
+        a_start("bad", actor_user_id="nul\x00"),
         a_start("bad", unknown=1),
         a_start("bad", metadata="none"),
         {"action": "pod.exec_started"},
@@ -150,8 +151,10 @@ async def test_two_hubs_on_one_database_store_each_fact_once(postgres_url: str) 
         None,
     ],
 )
-async def test_one_bad_event_is_rejected_and_spoils_no_other(small: Poster, bad: Any) -> None:
-    results = await small.send(a_start("good-1"), bad, a_start("good-2"))
+async def test_one_bad_event_is_rejected_and_spoils_no_other(
+    collector: Poster, bad: Any
+) -> None:
+    results = await collector.send(a_start("good-1"), bad, a_start("good-2"))
     assert fates(results) == ["accepted", "rejected", "accepted"]
     assert results[1]["code"] == "invalid_event"
     assert results[1]["message"]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from radar_audit_events.errors import FieldError
+from radar_audit_events.query_text import is_storable
 
 from radar_audit_hub.errors import InvalidParametersError
 
@@ -19,7 +20,6 @@ T = TypeVar("T")
 MAX_REPEATS = 50
 _MAX_SHOWN = 40
 _WHOLE = re.compile(r"^-?\d{1,18}\Z", re.ASCII)
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class Reader:
@@ -32,7 +32,7 @@ class Reader:
         for name, value in given:
             if name not in known:
                 self._unknown(name, known)
-            elif _UNSTORABLE.search(value):
+            elif not is_storable(value):
                 self.refuse(name, "must not hold NUL characters or lone surrogates")
             else:
                 self._values.setdefault(name, []).append(value)

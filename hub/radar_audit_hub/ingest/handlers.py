@@ -18,6 +18,7 @@ import msgspec
 from aiohttp import web
 from radar_audit_events.codec import SALT_BYTES
 from radar_audit_events.errors import EventInvalidError
+from radar_audit_events.query_text import is_storable
 from radar_audit_events.wire import MAX_BATCH_BYTES, IngestAnswer, IngestResult, WireEvent
 
 from radar_audit_hub.auth.access import require_cluster
@@ -167,7 +168,7 @@ async def _people(
     hub: Hub, org_id: str, events: Sequence[WireEvent | Rejected]
 ) -> Mapping[str, Actor]:
     names = {actor_name(event) for event in events if isinstance(event, WireEvent)}
-    wanted = [name for name in names if name]
+    wanted = [name for name in names if name and is_storable(name)]
     if not wanted:
         return {}
     async with hub.db.read() as connection:
