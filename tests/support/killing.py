@@ -126,6 +126,9 @@ def disk_filler(folder: Path, times: int) -> Disturb:
         filler = folder / "filler"
         for _ in range(times):
             await asyncio.sleep(2)
+            # A clean end empties SQLite's journal: what comes next needs room that is not there.
+            await collector.terminate()
+            await collector.start()
             await asyncio.to_thread(_fill, filler)
             done["filled"] += 1
             for _ in range(50):

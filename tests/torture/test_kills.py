@@ -60,4 +60,4 @@ async def test_a_full_disk_under_the_spool_loses_nothing(tmp_path: Path, small_d
     )
     print(f"full disk: {dict(end.harm)}, faults {dict(end.faults)}")  # noqa: T201 - figures for the reader
     assert end.found == end.expected
-    assert end.harm["noticed"] >= 1
+    assert end.harm["noticed"] == end.harm["filled"]
