@@ -40,6 +40,19 @@ class NotFoundError(HubError):
     """There is no such thing for this caller: unknown, foreign and expired look alike."""
 
 
+class ConflictError(HubError):
+    """The request is well made, but the state of things does not allow it; the message says why."""
+
+
+class PlanLimitError(HubError):
+    """The organization's plan does not allow one more; `limit` is how many it allows."""
+
+    def __init__(self, message: str, limit: int) -> None:
+        """Keep the limit beside the sentence."""
+        super().__init__(message)
+        self.limit = limit
+
+
 class InvalidParametersError(HubError):
     """URL parameters are wrong; `errors` names each and says what was expected."""
 

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from .errors import (
     BodyTooLargeError,
+    ConflictError,
     ForbiddenError,
     HubError,
     InvalidBodyError,
@@ -25,6 +26,7 @@ from .errors import (
     InvalidQueryError,
     MalformedRequestError,
     NotFoundError,
+    PlanLimitError,
     TooManyRequestsError,
     UnauthorizedError,
     UnavailableError,
@@ -48,6 +50,8 @@ _TABLE: dict[type[BaseException], _Row] = {
     UnauthorizedError: _Row(401, "unauthorized", "A valid token is needed"),
     ForbiddenError: _Row(403, "forbidden", "Not allowed"),
     NotFoundError: _Row(404, "not_found", "Not found"),
+    PlanLimitError: _Row(402, "plan_limit", "The plan does not allow it"),
+    ConflictError: _Row(409, "conflict", "Not as things stand"),
     InvalidParametersError: _Row(400, "invalid_parameter", "A parameter is wrong"),
     InvalidCursorError: _Row(400, "invalid_cursor", "The cursor is wrong"),
     InvalidQueryError: _Row(400, "invalid_query", "The query is wrong"),
@@ -151,6 +155,8 @@ def _extra(error: BaseException) -> dict[str, Any]:
         if error.required_scope:
             named["required_scope"] = error.required_scope
         return named
+    if isinstance(error, PlanLimitError):
+        return {"limit": error.limit}
     return {}
 
 

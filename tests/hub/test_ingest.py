@@ -151,9 +151,7 @@ async def test_two_hubs_on_one_database_store_each_fact_once(postgres_url: str) 
         None,
     ],
 )
-async def test_one_bad_event_is_rejected_and_spoils_no_other(
-    collector: Poster, bad: Any
-) -> None:
+async def test_one_bad_event_is_rejected_and_spoils_no_other(collector: Poster, bad: Any) -> None:
     results = await collector.send(a_start("good-1"), bad, a_start("good-2"))
     assert fates(results) == ["accepted", "rejected", "accepted"]
     assert results[1]["code"] == "invalid_event"

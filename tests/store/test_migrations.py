@@ -6,7 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from radar_audit_hub.store.database import Database
 from radar_audit_hub.store.migrate import is_current, migrate
-from radar_audit_hub.store.schema import metadata
+from radar_audit_hub.store.tables import metadata
 from sqlalchemy import Connection, inspect
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from radar_audit_hub.errors import ForbiddenError, NotFoundError
 
 from .bearer import NO_SUCH_ORG, authenticate, authenticate_cluster
-from .principal import ClusterPrincipal, Principal
+from .principal import ClusterPrincipal, Principal, Someone
 
 RECHECK_SECONDS = 5.0  # how often the right to read of a running answer is looked up again
 
@@ -26,6 +26,23 @@ async def require(request: web.Request, *roles: str, scope: str | None = None) -
     caller = await authenticate(request)
     check(caller, request.match_info.get("org_id"), *roles, scope=scope)
     return caller
+
+
+async def require_user(request: web.Request) -> Someone:
+    """Return the person calling, for what is done outside of any org.
+
+    A PAT with scopes is made for one org and its tasks, so it is no good here. Raises
+    UnauthorizedError, NotFoundError, ForbiddenError.
+    """
+    caller = await authenticate(request)
+    if caller.scopes is not None:
+        raise ForbiddenError("this needs a token without scopes, or a session")
+    return Someone(
+        user_id=caller.user_id,
+        email=caller.email,
+        email_verified=True,  # PATs are minted for members only, whom their org has admitted
+        pat_name=caller.pat_name,
+    )
 
 
 def check(caller: Principal, org_id: str | None, *roles: str, scope: str | None = None) -> None:

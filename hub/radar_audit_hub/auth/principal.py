@@ -36,6 +36,19 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Someone:
+    """A person calling, whatever the org: for what is done outside of any.
+
+    `email_verified` says whether somebody whom the hub trusts vouches for the e-mail.
+    """
+
+    user_id: str
+    email: str
+    email_verified: bool
+    pat_name: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterPrincipal:
     """A collector calling with its cluster's token; `plan` is its org's."""
 

@@ -103,6 +103,16 @@ async def get_org(conn: AsyncConnection, org_id: str) -> Org | None:
     return None if row is None else _org(row)
 
 
+async def lock_org(conn: AsyncConnection, org_id: str) -> Org | None:
+    """Return an org as `get_org` does and keep other changes of it waiting until the commit.
+
+    On SQLite the transaction has the whole file already. Nobody waits for readers or ingest.
+    """
+    statement = select(org).where(org.c.id == org_id).with_for_update(key_share=True)
+    row = (await conn.execute(statement)).first()
+    return None if row is None else _org(row)
+
+
 async def list_orgs(conn: AsyncConnection) -> list[Org]:
     """Return all orgs by id, deleted ones too: their logs live until the retention's end."""
     return [_org(row) for row in await conn.execute(select(org).order_by(org.c.id))]

@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from .database import Database
-from .schema import metadata
+from .tables import metadata
 
 # Two replicas may start at once: whoever comes second waits here, then finds nothing to do.
 _LOCK_KEY = 0x7261_6461  # "rada"

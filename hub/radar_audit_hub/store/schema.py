@@ -1,4 +1,4 @@
-"""The hub's tables, the same on SQLite and PostgreSQL.
+"""The hub's first tables, the same on SQLite and PostgreSQL; `tables.py` knows all of them.
 
 Owns table and column names for all SQL of this folder; the migrations create
 them. Times are Unix milliseconds; JSON is kept as text, because jsonb would
@@ -32,136 +32,139 @@ metadata = MetaData(
 )
 
 
-def _text(name: str, *, null: bool = False) -> Column[str]:
+def text_column(name: str, *, null: bool = False) -> Column[str]:
+    """Return a column of text, compared byte by byte."""
     return Column(name, TEXT, nullable=null)
 
 
-def _whole(name: str, *, null: bool = False) -> Column[int]:
+def whole_column(name: str, *, null: bool = False) -> Column[int]:
+    """Return a column of 64-bit numbers, which the database never counts up by itself."""
     return Column(name, BigInteger, nullable=null, autoincrement=False)
 
 
-def _raw(name: str, *, null: bool = False) -> Column[bytes]:
+def raw_column(name: str, *, null: bool = False) -> Column[bytes]:
+    """Return a column of bytes."""
     return Column(name, LargeBinary, nullable=null)
 
 
 org = Table(
     "org",
     metadata,
-    _text("id"),
-    _text("name"),
-    _text("plan"),
+    text_column("id"),
+    text_column("name"),
+    text_column("plan"),
     Column("record_log_access", Boolean, nullable=False),
-    _whole("created_at"),
-    _whole("deleted_at", null=True),
+    whole_column("created_at"),
+    whole_column("deleted_at", null=True),
     PrimaryKeyConstraint("id"),
 )
 app_user = Table(
     "app_user",
     metadata,
-    _text("id"),
-    _text("email"),
-    _whole("created_at"),
+    text_column("id"),
+    text_column("email"),
+    whole_column("created_at"),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("email"),
 )
 org_member = Table(
     "org_member",
     metadata,
-    _text("org_id"),
-    _text("user_id"),
-    _text("role"),
-    _whole("created_at"),
+    text_column("org_id"),
+    text_column("user_id"),
+    text_column("role"),
+    whole_column("created_at"),
     PrimaryKeyConstraint("org_id", "user_id"),
 )
 cluster = Table(
     "cluster",
     metadata,
-    _text("org_id"),
-    _text("id"),
-    _text("name"),
-    _text("environment"),
-    _text("labels"),
-    _whole("created_at"),
-    _whole("deleted_at", null=True),
+    text_column("org_id"),
+    text_column("id"),
+    text_column("name"),
+    text_column("environment"),
+    text_column("labels"),
+    whole_column("created_at"),
+    whole_column("deleted_at", null=True),
     PrimaryKeyConstraint("org_id", "id"),
     UniqueConstraint("id"),
 )
 cluster_token = Table(
     "cluster_token",
     metadata,
-    _raw("token_hash"),
-    _text("org_id"),
-    _text("cluster_id"),
-    _text("scopes"),
-    _whole("created_at"),
-    _whole("last_used_at", null=True),
-    _whole("revoked_at", null=True),
+    raw_column("token_hash"),
+    text_column("org_id"),
+    text_column("cluster_id"),
+    text_column("scopes"),
+    whole_column("created_at"),
+    whole_column("last_used_at", null=True),
+    whole_column("revoked_at", null=True),
     PrimaryKeyConstraint("token_hash"),
 )
 pat = Table(
     "pat",
     metadata,
-    _text("org_id"),
-    _text("id"),
-    _text("user_id"),
-    _text("name"),
-    _raw("token_hash"),
-    _text("scopes", null=True),
-    _whole("created_at"),
-    _whole("expires_at", null=True),
-    _whole("last_used_at", null=True),
-    _whole("revoked_at", null=True),
+    text_column("org_id"),
+    text_column("id"),
+    text_column("user_id"),
+    text_column("name"),
+    raw_column("token_hash"),
+    text_column("scopes", null=True),
+    whole_column("created_at"),
+    whole_column("expires_at", null=True),
+    whole_column("last_used_at", null=True),
+    whole_column("revoked_at", null=True),
     PrimaryKeyConstraint("org_id", "id"),
     UniqueConstraint("token_hash"),
 )
 collector = Table(
     "collector",
     metadata,
-    _text("org_id"),
-    _text("cluster_id"),
-    _text("collector_id"),
-    _text("instance_id"),
-    _text("version"),
-    _text("sources"),
-    _text("spool"),
-    _text("losses"),
-    _text("open_sessions"),
-    _text("capture_hash", null=True),
-    _whole("first_seen_at"),
-    _whole("last_seen_at"),
+    text_column("org_id"),
+    text_column("cluster_id"),
+    text_column("collector_id"),
+    text_column("instance_id"),
+    text_column("version"),
+    text_column("sources"),
+    text_column("spool"),
+    text_column("losses"),
+    text_column("open_sessions"),
+    text_column("capture_hash", null=True),
+    whole_column("first_seen_at"),
+    whole_column("last_seen_at"),
     PrimaryKeyConstraint("org_id", "cluster_id", "collector_id"),
 )
 collector_gap = Table(
     "collector_gap",
     metadata,
-    _text("org_id"),
-    _text("cluster_id"),
-    _text("gap_id"),
-    _text("collector_id"),
-    _whole("from_at"),
-    _whole("to_at"),
-    _whole("count"),
-    _text("reason"),
-    _whole("recorded_at"),
+    text_column("org_id"),
+    text_column("cluster_id"),
+    text_column("gap_id"),
+    text_column("collector_id"),
+    whole_column("from_at"),
+    whole_column("to_at"),
+    whole_column("count"),
+    text_column("reason"),
+    whole_column("recorded_at"),
     PrimaryKeyConstraint("org_id", "cluster_id", "gap_id"),
 )
 job_lease = Table(
     "job_lease",
     metadata,
-    _text("name"),
-    _text("holder"),
-    _whole("until_at"),
+    text_column("name"),
+    text_column("holder"),
+    whole_column("until_at"),
     PrimaryKeyConstraint("name"),
 )
 
 audit_log_head = Table(
     "audit_log_head",
     metadata,
-    _text("org_id"),
-    _whole("next_seq"),
-    _whole("min_seq"),
-    _raw("frontier"),
-    _text("checkpoint", null=True),
+    text_column("org_id"),
+    whole_column("next_seq"),
+    whole_column("min_seq"),
+    raw_column("frontier"),
+    text_column("checkpoint", null=True),
     PrimaryKeyConstraint("org_id"),
     # Its row is rewritten by every batch: room for updates within the page.
     postgresql_with={"fillfactor": "50"},
@@ -169,22 +172,22 @@ audit_log_head = Table(
 audit_event = Table(
     "audit_event",
     metadata,
-    _text("org_id"),
-    _whole("seq"),
-    _text("id"),
-    _text("actor_user_id", null=True),
-    _text("actor_email", null=True),
-    _text("action"),
-    _text("target_type"),
-    _text("target_id"),
-    _text("cluster_id", null=True),
-    _raw("source_key", null=True),
-    _text("metadata"),
-    _whole("created_at"),
-    _whole("recorded_at"),
-    _raw("pii_commitment"),
-    _raw("pii_salt", null=True),
-    _raw("leaf_hash"),
+    text_column("org_id"),
+    whole_column("seq"),
+    text_column("id"),
+    text_column("actor_user_id", null=True),
+    text_column("actor_email", null=True),
+    text_column("action"),
+    text_column("target_type"),
+    text_column("target_id"),
+    text_column("cluster_id", null=True),
+    raw_column("source_key", null=True),
+    text_column("metadata"),
+    whole_column("created_at"),
+    whole_column("recorded_at"),
+    raw_column("pii_commitment"),
+    raw_column("pii_salt", null=True),
+    raw_column("leaf_hash"),
     PrimaryKeyConstraint("org_id", "seq"),
     UniqueConstraint("org_id", "id"),
     UniqueConstraint("org_id", "source_key"),
@@ -197,18 +200,18 @@ audit_event = Table(
 audit_tile = Table(
     "audit_tile",
     metadata,
-    _text("org_id"),
-    _whole("level"),
-    _whole("tile"),
-    _raw("hashes"),
+    text_column("org_id"),
+    whole_column("level"),
+    whole_column("tile"),
+    raw_column("hashes"),
     PrimaryKeyConstraint("org_id", "level", "tile"),
 )
 audit_day_count = Table(
     "audit_day_count",
     metadata,
-    _text("org_id"),
-    _whole("day"),
-    _text("action"),
-    _whole("n"),
+    text_column("org_id"),
+    whole_column("day"),
+    text_column("action"),
+    whole_column("n"),
     PrimaryKeyConstraint("org_id", "day", "action"),
 )

@@ -1,0 +1,132 @@
+"""One change of the control plane and its audit events, in one transaction.
+
+Owns `Change`: what a mutating handler or a job works in. It locks the org, collects what
+happened, writes the events as the last thing before the commit and wakes the log's followers
+after it. A handler that notes an action outside its route's declaration fails, so that a
+declaration is what the code does. Never decides whether somebody may make the change.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from .context import HUB, Hub
+from .declarations import declared
+from .errors import NotFoundError
+from .store.control import Org, lock_org
+from .store.database import Connection
+from .store.recording import Happened, record
+
+_GONE = "there is no such organization"
+
+
+class Actor(Protocol):
+    """Who makes a change: a person, by a session or by a PAT with a name."""
+
+    @property
+    def user_id(self) -> str:
+        """Return the user's id."""
+
+    @property
+    def email(self) -> str:
+        """Return the user's lower-case e-mail."""
+
+    @property
+    def pat_name(self) -> str | None:
+        """Return the name of the PAT that is used, None for a session."""
+
+
+class UndeclaredEventError(Exception):
+    """A handler wrote an action that its route does not declare: a mistake in the hub."""
+
+
+@dataclass
+class Change:
+    """A transaction that is open: `conn` to work on, `now_ms` (Unix ms) the time of all of it."""
+
+    conn: Connection
+    now_ms: int
+    actor: Actor | None
+    allowed: frozenset[str] | None
+    _notes: dict[str, list[Happened]] = field(default_factory=lambda: defaultdict(list))
+
+    def note(
+        self,
+        org_id: str,
+        action: str,
+        target_id: str,
+        metadata: Mapping[str, Any],
+        *,
+        cluster_id: str | None = None,
+    ) -> None:
+        """Have an event written at the end; a PAT's name is added to its metadata.
+
+        Raises UndeclaredEventError for an action that the route does not declare.
+        """
+        if self.allowed is not None and action not in self.allowed:
+            raise UndeclaredEventError(f"the route does not declare {action}")
+        actor = self.actor
+        via = {"via_pat": actor.pat_name} if actor is not None and actor.pat_name else {}
+        self._notes[org_id].append(
+            Happened(
+                action=action,
+                target_id=target_id,
+                metadata={**metadata, **via},
+                actor_user_id=None if actor is None else actor.user_id,
+                actor_email=None if actor is None else actor.email,
+                cluster_id=cluster_id,
+            )
+        )
+
+    async def lock(self, org_id: str) -> Org:
+        """Lock an org that lives, against every other change of it. Raises NotFoundError.
+
+        To be called before anything is read that the change depends on. A change of several orgs
+        locks them in the order of their ids, or two such changes could wait for one another.
+        """
+        found = await lock_org(self.conn, org_id)
+        if found is None or found.deleted_at_ms is not None:
+            raise NotFoundError(_GONE)
+        return found
+
+
+@asynccontextmanager
+async def changing(request: web.Request, actor: Actor | None) -> AsyncIterator[Change]:
+    """Open the change that a request makes; an error inside leaves neither change nor event."""
+    found = declared(request.match_info.route)
+    allowed = frozenset(found.events or ()) if found else frozenset[str]()
+    async with _opened(request.app[HUB], actor, allowed) as change:
+        yield change
+
+
+@asynccontextmanager
+async def changing_by_itself(hub: Hub) -> AsyncIterator[Change]:
+    """Open a change that nobody asks for: a job's, or one that another service reports."""
+    async with _opened(hub, None, None) as change:
+        yield change
+
+
+@asynccontextmanager
+async def _opened(
+    hub: Hub, actor: Actor | None, allowed: frozenset[str] | None
+) -> AsyncIterator[Change]:
+    async with hub.db.write() as conn:
+        change = Change(conn, hub.now_ms(), actor, allowed)
+        yield change
+        notes = change._notes  # noqa: SLF001 - the other half of the class
+        for org_id in sorted(notes):  # every change locks the heads in this order
+            await record(
+                conn,
+                org_id,
+                notes[org_id],
+                now_ms=change.now_ms,
+                random_bytes=hub.random_bytes,
+            )
+    for org_id in notes:
+        hub.signal.notify(org_id)

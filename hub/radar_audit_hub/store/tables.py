@@ -1,0 +1,11 @@
+"""All tables of the hub in one place: importing this module fills `metadata`.
+
+Owns nothing but the list of the modules that describe tables, one a feature. Called by the
+migrations, which compare what they made with it. Never holds a table or a query.
+"""
+
+from __future__ import annotations
+
+from .schema import metadata
+
+__all__ = ["metadata"]
