@@ -13,6 +13,20 @@ from radar_audit_hub.store.tokens import FoundClusterToken, FoundPat
 OWNER, AUDITOR, MEMBER, VIEWER = "owner", "auditor", "member", "viewer"
 LOG_READERS = (OWNER, AUDITOR)  # contract: read, export, tail and verify the log
 READ_SCOPE = "audit:read"
+ORG_READ_SCOPE = "org:read"
+# What a PAT can be narrowed to; a mutating handler names one of them, and reading handlers of
+# the control plane ORG_READ_SCOPE.
+SCOPES = (
+    READ_SCOPE,
+    "audit:write",
+    "billing:write",
+    "clusters:write",
+    "members:write",
+    ORG_READ_SCOPE,
+    "org:write",
+    "policy:write",
+    "tokens:write",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,14 @@ class FoundClusterToken:
     org_deleted_at_ms: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class RevokedPat:
+    """A PAT that was good until it was revoked just now: its id, and its name for the log."""
+
+    id: str
+    name: str
+
+
 # The PAT's key is its hash alone: which org it belongs to is what the look-up answers.
 _FIND_PAT = """
 SELECT p.id, p.name, p.org_id, o.name, o.plan, p.user_id, u.email, m.role, p.scopes,
@@ -182,6 +190,30 @@ async def insert_pat(
         "expires_at": expires_at_ms,
     }
     return await insert_new(conn, pat, row)
+
+
+async def revoke_pats_of(
+    conn: AsyncConnection, org_id: str, user_id: str, now_ms: int
+) -> list[RevokedPat]:
+    """Revoke all PATs that a user has in an org; return those that were still good, by id.
+
+    Expired ones are revoked with them, but were no good already: nothing happened to them that
+    the log should tell. To be called inside a change that has locked the org.
+    """
+    result = await conn.execute(
+        update(pat)
+        .where(pat.c.org_id == org_id, pat.c.user_id == user_id, pat.c.revoked_at.is_(None))
+        .values(revoked_at=now_ms)
+        .returning(pat.c.id, pat.c.name, pat.c.expires_at)
+    )
+    return sorted(
+        (
+            RevokedPat(row.id, row.name)
+            for row in result
+            if row.expires_at is None or row.expires_at > now_ms
+        ),
+        key=lambda revoked: revoked.id,
+    )
 
 
 async def insert_cluster_token(
