@@ -1,0 +1,1 @@
+"""Radar Audit hub: plans and their billing."""
