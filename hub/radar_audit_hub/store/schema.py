@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 # Byte order on both databases: ids sort by time only when compared as bytes.
@@ -64,6 +65,8 @@ app_user = Table(
     text_column("id"),
     text_column("email"),
     whole_column("created_at"),
+    # Whether an issuer that the hub trusts vouched for the e-mail.
+    Column("email_verified", Boolean, nullable=False, server_default=false()),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("email"),
 )
