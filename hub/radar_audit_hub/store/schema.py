@@ -57,6 +57,8 @@ org = Table(
     Column("record_log_access", Boolean, nullable=False),
     whole_column("created_at"),
     whole_column("deleted_at", null=True),
+    # Days that a new PAT is good for unless it says otherwise; null: without an end.
+    whole_column("pat_default_days", null=True),
     PrimaryKeyConstraint("id"),
 )
 app_user = Table(
@@ -89,6 +91,8 @@ cluster = Table(
     text_column("labels"),
     whole_column("created_at"),
     whole_column("deleted_at", null=True),
+    # When the hub last took a session of a silent collector as ended; null: it never did.
+    whole_column("assumed_at", null=True),
     PrimaryKeyConstraint("org_id", "id"),
     UniqueConstraint("id"),
 )
@@ -103,6 +107,7 @@ cluster_token = Table(
     whole_column("last_used_at", null=True),
     whole_column("revoked_at", null=True),
     PrimaryKeyConstraint("token_hash"),
+    Index(None, "org_id", "cluster_id"),
 )
 pat = Table(
     "pat",
@@ -135,6 +140,8 @@ collector = Table(
     text_column("capture_hash", null=True),
     whole_column("first_seen_at"),
     whole_column("last_seen_at"),
+    # When its silence was dealt with; null from the next heartbeat on.
+    whole_column("settled_at", null=True),
     PrimaryKeyConstraint("org_id", "cluster_id", "collector_id"),
 )
 collector_gap = Table(
