@@ -22,6 +22,8 @@ from .clusters import handlers as clusters
 from .context import HUB, Hub
 from .ingest import handlers as ingest
 from .middleware import mark, surround
+from .outbox import job as outbox
+from .outbox.delivery import Handlers
 from .protocol import listener
 from .retention import job as retention
 from .settings import PREFIX, HubSettings, split_address
@@ -29,6 +31,7 @@ from .store.database import Database
 from .store.migrate import is_current, migrate
 
 FEATURES = (openapi, auth, audit, ingest, clusters)
+OUTBOX: Handlers = {}
 JOB_RESTARTS = 1000  # a job that breaks is tried again: expired rows are hidden without it
 JOB_PAUSE_SECONDS = 10.0
 _logger = logging.getLogger(__name__)
@@ -147,6 +150,11 @@ class HubServer:
 
     def _start_jobs(self, hub: Hub) -> None:
         self._undo.append(self.tasks.stop)
+
+        async def deliver() -> None:
+            await outbox.run_forever(hub, OUTBOX)
+
+        self.tasks.start("outbox", deliver, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         if self._settings.purge_enabled:
 
             async def purge() -> None:

@@ -42,6 +42,13 @@ class Metrics:
         )
         self.exports_running = self._gauge("exports_running", "Exports being sent now")
         self.followers = self._gauge("followers", "Long polls and live tails open now")
+        self.outbox_attempts = self._counter(
+            "outbox_attempts", "Attempts at outgoing work that ended", ["kind", "outcome"]
+        )
+        self.outbox_pending = self._gauge("outbox_pending", "Outgoing work that is not done yet")
+        self.outbox_oldest_seconds = self._gauge(
+            "outbox_oldest_seconds", "How long the oldest outgoing work has been due"
+        )
         self.prune_rows = self._counter("prune_rows", "Expired rows deleted", [])
         self.prune_last_success = self._gauge(
             "prune_last_success_timestamp_seconds", "When the retention job last ended well"

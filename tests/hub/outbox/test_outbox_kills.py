@@ -1,0 +1,11 @@
+"""Outgoing work survives the death of whoever does it, at any moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.outbox_kills import kill_workers
+
+
+async def test_killed_replicas_lose_no_work(database_url: str, tmp_path: Path) -> None:
+    await kill_workers(database_url, tmp_path / "done", rows=40, kills=2, seed=5)
