@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from radar_audit_runtime.settings import load, setting
+
+from .settings_signin import OidcSettings, SessionSettings, WorkosSettings, check_url
 
 PREFIX = "RADAR_AUDIT_HUB_"
 _ADDRESS = re.compile(r"^(?:\[([0-9a-fA-F:]+)\]|([^\s:\[\]/]+)):(\d{1,5})\Z")
@@ -41,6 +43,11 @@ class HubSettings:
     )
     listen: str = setting(
         "127.0.0.1:8080", help="Address and port of the API; port 0 takes a free one."
+    )
+    public_url: str = setting(
+        "http://127.0.0.1:8080",
+        help="The hub's address as people's browsers see it, without a path: in links, and for "
+        "signing in. https, but for http on this machine.",
     )
     probes_listen: str = setting(
         "127.0.0.1:9280", help="Address and port of /livez, /readyz and /metrics."
@@ -126,11 +133,15 @@ class HubSettings:
         maximum=60,
         help="Pause between two such transactions, so that writers get their turn.",
     )
+    session: SessionSettings = field(default_factory=SessionSettings)
+    oidc: OidcSettings = field(default_factory=OidcSettings)
+    workos: WorkosSettings = field(default_factory=WorkosSettings)
 
     def __post_init__(self) -> None:
         """Refuse addresses and database URLs of another form. Raises ValueError."""
         for name in ("listen", "probes_listen"):
             split_address(f"{PREFIX}{name.upper()}", getattr(self, name))
+        check_url(f"{PREFIX}PUBLIC_URL", self.public_url)
         if self.database_url is not None and not self.database_url.startswith(
             ("sqlite:///", "postgresql://", "postgres://")
         ):
