@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.bench.events import BATCH_EVENTS, prepared_events
 from tests.bench.harness import Benchmark, Figure, Goal, Run, interleave, ratios
 from tests.bench.seed import Log, now_ms
+from tests.support.log_rows import always
 
 
 class _TimedDatabase(Database):
@@ -86,10 +87,9 @@ async def _purge(database: Database, log: Log, up_to_seq: int) -> int:
     while step := await purge_step(
         database,
         log.org_id,
-        floor,
+        always(floor),
         batch=HubSettings().purge_batch_rows,
         now_ms=now_ms(),
-        policy_name="enterprise",
         salt=hashlib.sha256(b"%d %d" % (up_to_seq, deleted)).digest(),
     ):
         deleted += step

@@ -17,7 +17,7 @@ from radar_audit_hub.store.query import follow, next_seq
 from radar_audit_hub.store.schema import audit_day_count, audit_event, audit_tile
 from sqlalchemy import func, select
 
-from tests.support.log_rows import DAY_MS, NOW_MS, make_row, random10
+from tests.support.log_rows import DAY_MS, NOW_MS, always, make_row, random10
 
 ALL = Floors(0)
 
@@ -140,10 +140,9 @@ async def test_purge_keeps_hashes_counts_and_a_receipt(database: Database) -> No
     while step := await purge.purge_step(
         database,
         "org_x",
-        floors,
+        always(floors),
         batch=130,
         now_ms=NOW_MS,
-        policy_name="team",
         salt=bytes([len(done)]) * 32,
     ):
         done.append(step)
@@ -170,10 +169,9 @@ async def test_a_full_tile_can_be_closed_after_its_first_rows_were_purged(
     await purge.purge_step(
         database,
         "org_x",
-        Floors(NOW_MS - DAY_MS),
+        always(Floors(NOW_MS - DAY_MS)),
         batch=100,
         now_ms=NOW_MS,
-        policy_name="p",
         salt=b"s" * 32,
     )
     more = [make_row(n) for n in range(100, 300)]

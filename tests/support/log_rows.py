@@ -9,6 +9,9 @@ from radar_audit_events.actions import ACTIONS
 from radar_audit_events.event import Event
 from radar_audit_events.ids import event_id
 from radar_audit_hub.ingest.prepare import PreparedEvent, prepare
+from radar_audit_hub.retention.policy import Expiry, Floors
+from radar_audit_hub.store.database import Connection
+from radar_audit_hub.store.purge import ExpiryNow
 
 NOW_MS = 1_795_000_000_000  # 2026-11-18
 DAY_MS = 86_400_000
@@ -81,3 +84,12 @@ def make_row(number: int = 0, *, source_key: bytes | None = None, **changes: Any
     """A prepared row of `make_event(number, **changes)` with a salt that depends on the number."""
     salt = hashlib.sha256(b"salt%d" % number).digest()
     return prepare(make_event(number, **changes), salt, source_key)
+
+
+def always(floors: Floors) -> ExpiryNow:
+    """Return a rule of what has expired that does not look at the org."""
+
+    async def expiry_now(_: Connection) -> Expiry:
+        return Expiry(floors, "plan:test")
+
+    return expiry_now

@@ -17,12 +17,13 @@ from radar_audit_events.codec import SALT_BYTES
 
 from radar_audit_hub.context import Hub
 from radar_audit_hub.store.collectors import delete_old_gaps, has_old_gaps
-from radar_audit_hub.store.control import Org, list_orgs
-from radar_audit_hub.store.database import Database
+from radar_audit_hub.store.control import Org, list_orgs, lock_org
+from radar_audit_hub.store.database import Connection, Database
+from radar_audit_hub.store.holds import expiry_of
 from radar_audit_hub.store.leases import release_lease, take_lease
 from radar_audit_hub.store.purge import expired_count, purge_step
 
-from .policy import Floors, floors
+from .policy import Expiry
 
 LEASE = "retention"
 LEASE_MS = 120_000  # longer than a step may take, short enough that another replica takes over
@@ -78,39 +79,47 @@ class Purger:
         rows = 0
         while await may_go_on():
             now_ms = self.now_ms()
-            limits = floors(org.plan, now_ms)
+
+            async def expiry_now(conn: Connection, now_ms: int = now_ms) -> Expiry:
+                return await expiry_of(conn, org.id, now_ms)
+
             deleted = await purge_step(
                 self.db,
                 org.id,
-                limits,
+                expiry_now,
                 batch=self.batch_rows,
                 now_ms=now_ms,
-                policy_name=f"plan:{org.plan}",
                 salt=self.random_bytes(SALT_BYTES),
             )
             if not deleted:
-                await self._delete_gaps(org, limits)
+                await self._delete_gaps(org, now_ms)
                 return rows, True
             rows += deleted
             self.removed(org.id, deleted)
             await asyncio.sleep(self.pause_seconds)
         return rows, False
 
-    async def _delete_gaps(self, org: Org, limits: Floors) -> None:
+    async def _delete_gaps(self, org: Org, now_ms: int) -> None:
         async with self.db.read() as connection:
-            if not await has_old_gaps(connection, org.id, limits.default_ms):
+            floor_ms = (await expiry_of(connection, org.id, now_ms)).floors.default_ms
+            if not await has_old_gaps(connection, org.id, floor_ms):
                 return
         async with self.db.write() as connection:
-            await delete_old_gaps(connection, org.id, limits.default_ms)
+            await lock_org(connection, org.id)
+            floor_ms = (await expiry_of(connection, org.id, now_ms)).floors.default_ms
+            await delete_old_gaps(connection, org.id, floor_ms)
 
 
 async def expired_now(db: Database, now_ms: int) -> PurgeReport:
     """Count what a round at `now_ms` would delete; changes nothing."""
     report = PurgeReport()
     async with db.read() as connection:
-        orgs = await list_orgs(connection)
-    for org in orgs:
-        if rows := await expired_count(db, org.id, floors(org.plan, now_ms)):
+        orgs = [
+            (org, await expiry_of(connection, org.id, now_ms))
+            for org in await list_orgs(connection)
+        ]
+    for org, expired in orgs:
+        if rows := await expired_count(db, org.id, expired.floors):
             report.rows[org.id] = rows
     return report
 

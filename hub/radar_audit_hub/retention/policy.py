@@ -1,19 +1,22 @@
-"""When an event is too old to be seen: the retention rules, as pure functions.
+"""When an event is too old to be seen, and when to be kept: the retention rules, as pure functions.
 
-Owns the plan's ages and the floor (the oldest visible creation time) as a
-function of an event's action and cluster. Called by every read path and by the
-purge job. Never reads a clock and never touches the store.
+Owns the floor (the oldest visible creation time) as a function of an event's action and
+cluster, and the lower one that deletion goes by while a downgrade is held. Called by every read
+path and by the purge job. Never reads a clock and never touches the store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from radar_audit_hub.billing.plans import PLANS, rank
+
 DAY_MS = 86_400_000
-# Radar Cloud's public plans: Free keeps 7 days, Team 30, Enterprise 365.
-PLAN_DAYS: Mapping[str, int] = MappingProxyType({"free": 7, "team": 30, "enterprise": 365})
+PLAN_DAYS: Mapping[str, int] = MappingProxyType(
+    {name: plan.retention_days for name, plan in PLANS.items()}
+)
 RECEIPT_ACTION = "audit.retention_pruned"
 
 
@@ -44,6 +47,22 @@ class Floors:
         return created_at_ms >= self.floor_for(action)
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What a larger plan kept is not deleted before `until_ms` (Unix ms), so one can go back."""
+
+    plan: str
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """What may be deleted now, and the name of the rule for the receipt."""
+
+    floors: Floors
+    policy_name: str
+
+
 def floors(plan: str, now_ms: int) -> Floors:
     """Return the floors of a plan at `now_ms`. Raises KeyError for an unknown plan.
 
@@ -53,3 +72,13 @@ def floors(plan: str, now_ms: int) -> Floors:
     """
     floor = max(now_ms - PLAN_DAYS[plan] * DAY_MS, 0)
     return Floors(floor, (FloorException(RECEIPT_ACTION, 0),))
+
+
+def expiry(plan: str, holds: Iterable[Hold], now_ms: int) -> Expiry:
+    """Return what may be deleted of an org on `plan` at `now_ms`. Raises KeyError.
+
+    It is what the plan hides, but for what a hold's plan would still show: until the hold ends
+    its rows age as they did on that plan. A receipt names the plan whose age was decisive.
+    """
+    kept = max((plan, *(hold.plan for hold in holds if hold.until_ms > now_ms)), key=rank)
+    return Expiry(floors(kept, now_ms), f"plan:{kept}")

@@ -3,14 +3,15 @@
 Owns the order of a purge: keep the leaf hashes that no full tile holds yet,
 delete, take the day counts back, move `min_seq`, write the receipt, all in one
 transaction. Called by the retention job and the admin command. Never deletes a
-row that a read path would still show.
+row that a read path would still show: what has expired is asked again under the org's lock, since
+its plan may have grown since the round began.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from radar_audit_events.chain import TILE_WIDTH
@@ -20,8 +21,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from radar_audit_hub.ingest.prepare import prepare
-from radar_audit_hub.retention.policy import DAY_MS, RECEIPT_ACTION, Floors
+from radar_audit_hub.retention.policy import DAY_MS, RECEIPT_ACTION, Expiry, Floors
 
+from .control import lock_org
 from .database import Database, fetch
 from .head import add_day_counts, lock_head, save_tile, tile_hashes
 from .log import append
@@ -29,6 +31,7 @@ from .schema import audit_event, audit_log_head
 from .sql import Arguments, floor_sql
 
 MAX_RANGES = 100  # ranges of seqs that one receipt lists
+ExpiryNow = Callable[[AsyncConnection], Awaitable[Expiry]]
 
 
 def _expired_sql(org_id: str, floors: Floors, args: Arguments) -> str:
@@ -63,24 +66,28 @@ def _ranges(seqs: Sequence[int]) -> list[tuple[int, int]]:
 async def purge_step(
     database: Database,
     org_id: str,
-    floors: Floors,
+    expiry_now: ExpiryNow,
     *,
     batch: int,
     now_ms: int,
-    policy_name: str,
     salt: bytes,
 ) -> int:
     """Delete up to `batch` expired rows and return how many; 0 means there are none.
 
-    `salt` is 32 fresh random bytes, for the receipt.
+    `expiry_now` tells on a connection what has expired; `salt` is 32 fresh random bytes, for the
+    receipt.
     """
     async with database.read() as connection:
-        if not await _expired(connection, database, org_id, floors, 1):
+        expiry = await expiry_now(connection)
+        if not await _expired(connection, database, org_id, expiry.floors, 1):
             return 0
     async with database.write() as connection:
-        # The head first: its lock keeps two purgers of one org from choosing the same rows.
+        # The org and its head, in the order of every change: nobody changes its plan meanwhile,
+        # and no two purgers choose the same rows.
+        await lock_org(connection, org_id)
+        expiry = await expiry_now(connection)
         head = await lock_head(connection, org_id)
-        rows = await _expired(connection, database, org_id, floors, batch)
+        rows = await _expired(connection, database, org_id, expiry.floors, batch)
         if not rows:
             return 0
         ranges = _ranges(sorted(row[0] for row in rows))
@@ -94,7 +101,7 @@ async def purge_step(
         await add_day_counts(connection, org_id, Counter({k: -n for k, n in _days(rows).items()}))
         await _move_min_seq(connection, org_id, head.next_seq)
         receipt = _receipt(
-            org_id, ranges, len(rows), head.frontier.root(), now_ms, policy_name, salt
+            org_id, ranges, len(rows), head.frontier.root(), now_ms, expiry.policy_name, salt
         )
         await append(connection, org_id, [prepare(receipt, salt)], now_ms)
     return len(rows)
