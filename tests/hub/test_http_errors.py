@@ -74,7 +74,7 @@ def test_every_hub_error_is_in_the_table() -> None:
         error = kind.__new__(kind)
         Exception.__init__(error, "x")
         error.__dict__ |= {"errors": (), "position": 0, "expected": "", "retry_after_seconds": 1}
-        error.__dict__ |= {"required_roles": (), "required_scope": None}
+        error.__dict__ |= {"required_roles": (), "required_scope": None, "limit": 1}
         assert problem(error).status != 500
 
 

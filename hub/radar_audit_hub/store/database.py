@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from .kept import KeptConnections
 from .scans import Scans
+from .sqlite_connection import connect
 
 Dialect = Literal["postgresql", "sqlite"]
 Connection = AsyncConnection  # what `read` and `write` hand out, for callers outside this folder
@@ -187,6 +189,7 @@ def _sqlite_engines(url: URL, pool_size: int) -> tuple[AsyncEngine, AsyncEngine]
             max_overflow=0,
             pool_timeout=60,
             hide_parameters=True,
+            async_creator=partial(connect, str(path)),
         )
         event.listen(engine.sync_engine, "connect", _sqlite_connected)
         event.listen(engine.sync_engine, "begin", _beginner(begin))
