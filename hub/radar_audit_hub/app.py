@@ -142,6 +142,7 @@ class HubServer:
     async def _listen(self, hub: Hub) -> None:
         app = build_app(hub)
         serving = listener(app, self._settings.max_connections, self._settings.drain_seconds)
+        self._undo.append(hub.outbound.close)
         self._undo.append(hub.last_used.stop)
         self._undo.append(app[ingest.INGEST].joiner.close)
         self._undo.append(serving.stop)

@@ -15,6 +15,7 @@ from .audit.follow import LogSignal
 from .auth.last_used import LastUsed
 from .auth.limiter import FailureLimiter
 from .metrics import Metrics
+from .outbound import Outbound
 from .settings import HubSettings
 from .slots import Slots
 from .store import query
@@ -39,6 +40,7 @@ class Hub:
     followers: Slots
     auth_failures: FailureLimiter
     last_used: LastUsed
+    outbound: Outbound
 
     @classmethod
     def create(
@@ -64,6 +66,7 @@ class Hub:
             followers=Slots(settings.max_followers, "followers", metrics.followers),
             auth_failures=FailureLimiter(settings.failed_auth_per_minute),
             last_used=LastUsed(),
+            outbound=Outbound(),
         )
 
 

@@ -277,6 +277,7 @@ async def running_hub(url: str, *, migrated: bool, **changes: Any) -> AsyncItera
             await serving.stop()
             await app[INGEST].joiner.close()
             await hub.last_used.stop()
+            await hub.outbound.close()
             await db.close()
 
 
