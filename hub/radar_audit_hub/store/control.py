@@ -23,7 +23,10 @@ from .sql import Arguments
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Org:
-    """An organization; `plan` is free, team or enterprise; times are Unix milliseconds."""
+    """An organization; `plan` is free, team or enterprise; times are Unix milliseconds.
+
+    `default_role` is what people become who join by their domain.
+    """
 
     id: str
     name: str
@@ -31,6 +34,7 @@ class Org:
     record_log_access: bool
     created_at_ms: int
     deleted_at_ms: int | None = None
+    default_role: str = "viewer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,7 @@ def _org(row: Any) -> Org:
         record_log_access=row.record_log_access,
         created_at_ms=row.created_at,
         deleted_at_ms=row.deleted_at,
+        default_role=row.default_role,
     )
 
 
@@ -127,6 +132,7 @@ async def insert_org(conn: AsyncConnection, new: Org) -> bool:
         "record_log_access": new.record_log_access,
         "created_at": new.created_at_ms,
         "deleted_at": new.deleted_at_ms,
+        "default_role": new.default_role,
     }
     return await insert_new(conn, org, row)
 

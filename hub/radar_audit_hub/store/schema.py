@@ -59,6 +59,8 @@ org = Table(
     whole_column("deleted_at", null=True),
     # Days that a new PAT is good for unless it says otherwise; null: without an end.
     whole_column("pat_default_days", null=True),
+    # What people become who join by their domain.
+    Column("default_role", TEXT, nullable=False, server_default="viewer"),
     PrimaryKeyConstraint("id"),
 )
 app_user = Table(

@@ -6,7 +6,14 @@ migrations, which compare what they made with it. Never holds a table or a query
 
 from __future__ import annotations
 
-from . import schema_billing, schema_clusters, schema_outbox, schema_signin
+from . import schema_billing, schema_clusters, schema_members, schema_outbox, schema_signin
 from .schema import metadata
 
-__all__ = ["metadata", "schema_billing", "schema_clusters", "schema_outbox", "schema_signin"]
+__all__ = [
+    "metadata",
+    "schema_billing",
+    "schema_clusters",
+    "schema_members",
+    "schema_outbox",
+    "schema_signin",
+]
