@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 from radar_audit_events.ids import is_opaque_id
@@ -55,6 +55,14 @@ class Connection:
             log=_log if self.verbose else None,
         )
         return client
+
+    def require_stdin_free(self, file: IO[bytes]) -> None:
+        """Raise ArgumentError if both the token and `file` are to come from standard input."""
+        if self.token_stdin and file is sys.stdin.buffer:
+            raise ArgumentError(
+                "the token and the file cannot both come from standard input",
+                hint="name a file, or give the token by RADAR_AUDIT_TOKEN or a context",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,16 @@
-"""The hub's reading routes, as calls.
+"""The hub's routes, as calls.
 
-Owns paths, parameters and the shapes of the answers. Called by the commands
-and by `following`. Never retries by itself (see `transport`) and never shows
-anything.
+Owns the paths and parameters of the log, the paging of every list, and the
+shapes of the answers; the administering commands name their own paths. Called
+by the commands and by `following`. Never retries by itself (see `transport`)
+and never shows anything.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from .errors import CliError, CutError, RefusedError
 from .shapes import Event, Params
 from .transport import Answer, Transport
 
-MAX_PAGE_EVENTS = 500  # contract: `limit` of the audit route
+MAX_PAGE_ITEMS = 500  # contract: `limit` of every list
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024  # 500 events with 16 KiB of metadata, with room
 _MAX_LINE_BYTES = 1024 * 1024
 _FOLLOW_EXTRA_SECONDS = 30.0  # beyond the long poll's own wait
@@ -30,9 +31,9 @@ _NEXT_LINK = re.compile(r'<([^>]*)>\s*;[^,<]*\brel="?next"?')
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Events, newest first (perhaps none), and whether the log may hold more that match."""
+    """Entries of a list (perhaps none; events: newest first), and whether it may hold more."""
 
-    events: list[Event]
+    items: list[dict[str, Any]]
     has_more: bool
 
 
@@ -65,29 +66,35 @@ class HubClient:
 
     def pages(self, params: Params, limit: int | None) -> Iterator[Page]:
         """Yield pages of events until `limit` events (None: all) came or the log has no more."""
+        return self.listed(self._audit(), "events", params, limit)
+
+    def listed(
+        self, path: str, key: str, params: Params = (), limit: int | None = None
+    ) -> Iterator[Page]:
+        """Yield pages of the list at `path`, whose entries stand under `key`; `limit` as above."""
         left = limit
         cursor: str | None = None
         while left is None or left > 0:
-            size = MAX_PAGE_EVENTS if left is None else min(left, MAX_PAGE_EVENTS)
+            size = MAX_PAGE_ITEMS if left is None else min(left, MAX_PAGE_ITEMS)
             asked = [*params, ("limit", str(size))]
             if cursor is not None:
                 asked.append(("cursor", cursor))
-            page = self._object(self._audit(), asked)
-            events = _event_list(page.get("events"), self.url)
+            page = self._object(path, asked)
+            items = _items(page.get(key), self.url)
             following = page.get("next_cursor")
-            if len(events) > size or not (following is None or isinstance(following, str)):
+            if len(items) > size or not (following is None or isinstance(following, str)):
                 raise _strange(self.url)
             if following is not None and following == cursor:
                 raise _strange(self.url)  # it would go round for ever
-            yield Page(events, following is not None)
+            yield Page(items, following is not None)
             if following is None:
                 return
             cursor = following
-            left = None if left is None else left - len(events)
+            left = None if left is None else left - len(items)
 
     def newest_seq(self) -> int:
         """Return the seq of the event with the latest time, or -1 if the log shows none."""
-        newest = [event for page in self.pages((), 1) for event in page.events]
+        newest = [event for page in self.pages((), 1) for event in page.items]
         seq = newest[0].get("seq") if newest else -1
         if not isinstance(seq, int):
             raise _strange(self.url)
@@ -138,12 +145,33 @@ class HubClient:
                 yield event["seq"], event
         yield reached, None
 
+    def get(self, path: str) -> dict[str, Any]:
+        """Return the object at `path` (below `/api`)."""
+        return self._object(path)
+
+    def change(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Make a change at `path` (below `/api`) and return the answer, empty if there is none.
+
+        Raises UnreachableError or RefusedError; see `Transport.change`.
+        """
+        content = None if body is None else json.dumps(body).encode()
+        with self._transport.change(method, path, content) as answer:
+            text = answer.body(_MAX_ANSWER_BYTES)
+        return self._decoded(text) if text else {}
+
+    def in_org(self, *parts: str) -> str:
+        """Return the path of something of the organization, each part made safe for a path."""
+        return "/".join(["/orgs", *(quote(part, safe="") for part in (self.org, *parts))])
+
     def _audit(self) -> str:
-        return f"/orgs/{quote(self.org, safe='')}/audit"
+        return self.in_org("audit")
 
     def _object(self, path: str, params: Params = ()) -> dict[str, Any]:
         with self._transport.get(path, params) as answer:
             body = answer.body(_MAX_ANSWER_BYTES)
+        return self._decoded(body)
+
+    def _decoded(self, body: bytes) -> dict[str, Any]:
         try:
             document = json.loads(body)
         except (ValueError, RecursionError) as exc:
@@ -179,7 +207,7 @@ def _strange(url: str) -> CliError:
     return CliError(f"{url} does not answer like a hub; is the address right?")
 
 
-def _event_list(value: object, url: str) -> list[Event]:
+def _items(value: object, url: str) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise _strange(url)
     return value

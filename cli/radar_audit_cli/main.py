@@ -23,6 +23,17 @@ _TABLE = {
     "export": (f"{_COMMANDS}.export:export", "Write all matching events to a file."),
     "show": (f"{_COMMANDS}.show:show", "Show one event in full."),
     "facets": (f"{_COMMANDS}.facets:facets", "Count actions, actors and target types."),
+    "orgs": (f"{_COMMANDS}.orgs:orgs", "Make, change and delete organizations."),
+    "members": (f"{_COMMANDS}.members:members", "List members, change roles, remove."),
+    "invitations": (
+        f"{_COMMANDS}.invitations:invitations",
+        "Invite people, and accept an invitation.",
+    ),
+    "clusters": (f"{_COMMANDS}.clusters:clusters", "Connect and manage clusters."),
+    "pats": (f"{_COMMANDS}.pats:pats", "Make and revoke personal access tokens."),
+    "billing": (f"{_COMMANDS}.billing:billing", "Show and change the plan."),
+    "sso": (f"{_COMMANDS}.sso:sso", "Set up single sign-on."),
+    "audit": (f"{_COMMANDS}.audit:audit", "Record events of another control plane."),
     "whoami": (f"{_COMMANDS}.whoami:whoami", "Show whose token this is."),
     "context": (f"{_COMMANDS}.context:context", "Name hubs and choose among them."),
     "completion": (f"{_COMMANDS}.completion:completion", "Print a shell's completion script."),
@@ -39,7 +50,7 @@ _TABLE = {
 )
 @click.version_option(package_name="radar-audit-cli", prog_name="radar-audit")
 def cli() -> None:
-    """Read the audit log of Radar from a hub.
+    """Read the audit log of Radar from a hub, and administer what it tells of.
 
     Name a hub once with `radar-audit context add`, or set RADAR_AUDIT_URL and
     RADAR_AUDIT_TOKEN.

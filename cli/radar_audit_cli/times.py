@@ -1,6 +1,6 @@
 """Times as people type and read them.
 
-Owns the reading of `--from` and `--to`, and the writing of an event's time in
+Owns the reading of `--from`, `--to` and `--expires`, and the writing of an event's time in
 the local zone or in UTC. Called by the filter options and the table columns.
 Never reads a clock: `now_ms` is an argument.
 """
@@ -17,7 +17,9 @@ from radar_audit_events.ids import MAX_MS, format_ms, parse_ms
 from .errors import ArgumentError
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_LENGTH = re.compile(r"([1-9]\d{0,4})([hd])")
 _DAY_MS = 24 * 60 * 60 * 1000
+_UNITS_MS = {"h": 60 * 60 * 1000, "d": _DAY_MS}
 RANGES_MS = {"24h": _DAY_MS, "7d": 7 * _DAY_MS, "30d": 30 * _DAY_MS}  # contract: `range`
 
 
@@ -48,6 +50,24 @@ def _read(text: str, option: str) -> int:
             f"{option} {text!r} is neither a date nor an RFC 3339 time",
             hint="write 2026-11-24 (a whole day in UTC) or 2026-11-24T10:00:00Z",
         ) from exc
+
+
+def later_instant(text: str, option: str, now_ms: int) -> str:
+    """Return the RFC 3339 instant of `text`: a length from now on, or as `upper_bound`.
+
+    Raises ArgumentError that names `option`, also for what is past at `now_ms` (Unix ms).
+    """
+    length = _LENGTH.fullmatch(text)
+    if length is not None:
+        return format_ms(now_ms + int(length.group(1)) * _UNITS_MS[length.group(2)])
+    try:
+        found = upper_bound(text, option)
+    except ArgumentError as exc:
+        exc.hint = "write 90d, 12h, 2026-12-31 (its end, UTC) or 2026-12-31T10:00:00Z"
+        raise
+    if parse_ms(found) <= now_ms:
+        raise ArgumentError(f"{option} {text!r} is past")
+    return found
 
 
 def range_start(name: str, now_ms: int) -> str:

@@ -2,7 +2,8 @@
 
 Owns connections, trust, time limits, bounded retries and the noticing of an
 answer that was cut short. Called by `hub_client` only. Never follows a
-redirect (the token would follow it) and never writes a token anywhere.
+redirect (the token would follow it), never writes a token anywhere, and never
+sends a change again that the hub may have made already.
 """
 
 from __future__ import annotations
@@ -11,12 +12,20 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ProtocolError,
+    ProxyError,
+    SSLError,
+)
 
 from .addresses import is_loopback
 from .errors import ArgumentError, CliError, CutError, RefusedError, UnreachableError
@@ -30,10 +39,11 @@ _LONGEST_WAIT_SECONDS = 60.0  # what the hub may make a person wait; beyond it w
 _FIRST_WAIT_SECONDS = 0.5
 _CHUNK_BYTES = 64 * 1024
 _MAX_PROBLEM_BYTES = 64 * 1024
+_NOT_SENT = (NewConnectionError, ConnectTimeoutError, SSLError, ProxyError)  # no request left us
 
 
 class Answer:
-    """An open 200 answer: `headers`, and a body that is read once."""
+    """An open answer that is no error: `headers`, and a body that is read once."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse, url: str) -> None:
         """Wrap a response whose body has not been read."""
@@ -70,8 +80,26 @@ class Answer:
         return b"".join(parts)
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    url: str
+    body: bytes | None = field(repr=False)
+    read_seconds: float
+
+    @property
+    def is_change(self) -> bool:
+        return self.method != "GET"
+
+    @property
+    def passing(self) -> tuple[int, ...]:
+        """The statuses after which the same request may be sent again."""
+        # A 503 can come from a commit of which nobody knows how it ended.
+        return (429,) if self.is_change else (429, 503)
+
+
 class Transport:
-    """Sends GET requests to one hub with one token.
+    """Sends requests to one hub with one token.
 
     `log` gets a line for each request (never the token); `sleep` waits between
     attempts and takes seconds.
@@ -106,32 +134,47 @@ class Transport:
         Raises UnreachableError, or RefusedError for any status but 200.
         """
         query = f"?{urlencode(params)}" if params else ""
-        url = f"{self.url}/api{path}{query}"
-        response = self._open(url, read_seconds)
-        try:
+        response = self._open(_Request("GET", f"{self.url}/api{path}{query}", None, read_seconds))
+        with self._closing(response):
             yield Answer(response, self.url)
+
+    @contextmanager
+    def change(self, method: str, path: str, body: bytes | None) -> Iterator[Answer]:
+        """Send a change to `path` (below `/api`), with a JSON body or none.
+
+        Waits and sends again only where the hub refused before it did anything
+        (429, or no connection at all). Raises UnreachableError, which says if the
+        change may have been made, or RefusedError for any status but a 2xx.
+        """
+        request = _Request(method, f"{self.url}/api{path}", body, READ_SECONDS)
+        response = self._open(request)
+        with self._closing(response):
+            yield Answer(response, self.url)
+
+    @contextmanager
+    def _closing(self, response: urllib3.BaseHTTPResponse) -> Iterator[None]:
+        try:
+            yield
         finally:
             # A body that was not read to its end cannot be reused, so it is closed, not drained.
             response.close()
             response.release_conn()
 
-    def _open(self, url: str, read_seconds: float) -> urllib3.BaseHTTPResponse:
+    def _open(self, request: _Request) -> urllib3.BaseHTTPResponse:
         for attempt in range(1, _ATTEMPTS + 1):
             wait_seconds = _FIRST_WAIT_SECONDS * 2 ** (attempt - 1)
             try:
-                response = self._send(url, read_seconds)
-            except ProtocolError as exc:
-                # The hub closed a kept connection as we used it: nothing was answered yet.
-                error: CliError = UnreachableError(failure_sentence(exc, self.url))
+                response = self._send(request)
             except (HTTPError, OSError) as exc:
-                raise UnreachableError(
-                    failure_sentence(exc, self.url), hint=_trust_hint(exc)
-                ) from exc
+                error: CliError = self._unreachable(request, exc)
+                # The hub closed a kept connection as we used it: nothing was answered yet.
+                if request.is_change or not isinstance(exc, ProtocolError):
+                    raise error from exc
             else:
-                if response.status == 200:
+                if 200 <= response.status < 300 and (request.is_change or response.status == 200):
                     return response
                 refused = self._refused(response)
-                if refused.status not in (429, 503):
+                if refused.status not in request.passing:
                     raise refused
                 wait_seconds = max(refused.retry_after_seconds or 0.0, wait_seconds)
                 error = refused
@@ -141,20 +184,32 @@ class Transport:
             self._sleep(wait_seconds)
         raise AssertionError("the last attempt returns or raises")
 
-    def _send(self, url: str, read_seconds: float) -> urllib3.BaseHTTPResponse:
+    def _unreachable(self, request: _Request, error: Exception) -> UnreachableError:
+        sentence = failure_sentence(error, self.url)
+        if request.is_change and not isinstance(error, _NOT_SENT):
+            return UnreachableError(
+                f"{sentence}, so the change may have been made or not",
+                hint="look at what is there before you try it again",
+            )
+        return UnreachableError(sentence, hint=_trust_hint(error))
+
+    def _send(self, request: _Request) -> urllib3.BaseHTTPResponse:
         started = time.monotonic()
+        more = {} if request.body is None else {"Content-Type": "application/json"}
         response = self._pool.request(
-            "GET",
-            url,
-            headers=self._headers,
+            request.method,
+            request.url,
+            body=request.body,
+            headers=self._headers | more,
             preload_content=False,
             redirect=False,
             retries=False,
-            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=read_seconds),
+            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=request.read_seconds),
         )
         took_ms = (time.monotonic() - started) * 1000
         request_id = response.headers.get("X-Request-Id", "-")
-        self._say(f"GET {url} {response.status} in {took_ms:.0f} ms, request {request_id}")
+        asked = f"{request.method} {request.url}"
+        self._say(f"{asked} {response.status} in {took_ms:.0f} ms, request {request_id}")
         return response
 
     def _refused(self, response: urllib3.BaseHTTPResponse) -> RefusedError:

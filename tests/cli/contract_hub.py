@@ -69,7 +69,9 @@ class ContractHub:
 
     `faults` are answered first, one a request. `cut_after` ends the next streams
     without their end after that many events, one number a stream; with `stands_still`
-    they stop there instead and send nothing more.
+    they stop there instead and send nothing more. `answers` are the control plane: a
+    document by `METHOD path`, a list for what is read in pages, which `sent` has the
+    bodies for. `hangs_up` ends that many connections without an answer.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -82,6 +84,9 @@ class ContractHub:
         self.close_delimited = False
         self.stands_still = False
         self.requests: list[web.Request] = []
+        self.answers: dict[str, Any] = {}
+        self.sent: list[tuple[str, Any]] = []
+        self.hangs_up = 0
         self.url = ""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="contract-hub")
@@ -116,6 +121,7 @@ class ContractHub:
         app.router.add_get(f"{audit}/facets", self._facets)
         app.router.add_get(f"{audit}/follow", self._follow)
         app.router.add_get(f"{audit}/{{event_id}}", self._event)
+        app.router.add_route("*", "/api/{rest:.*}", self._control)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
@@ -126,6 +132,10 @@ class ContractHub:
     @web.middleware
     async def _gate(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.requests.append(request)
+        if self.hangs_up:
+            self.hangs_up -= 1
+            assert request.transport is not None
+            request.transport.close()
         if self.faults:
             return _answer(self.faults.pop(0))
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -228,6 +238,23 @@ class ContractHub:
         response = web.StreamResponse()
         response.headers["Link"] = f'<{request.path}?after_seq={reached}>; rel="next"'
         return await self._stream(request, response, [json.dumps(event) + "\n" for event in page])
+
+    async def _control(self, request: web.Request) -> web.Response:
+        asked = f"{request.method} {request.path.removeprefix('/api')}"
+        body = await request.read()
+        self.sent.append((asked, json.loads(body) if body else None))
+        if asked not in self.answers:
+            return _answer(problem(404, "not_found", f"there is no {asked}"))
+        found = self.answers[asked]
+        if found is None:
+            return web.Response(status=204)
+        if isinstance(found, list):
+            start, size = int(request.query.get("cursor", "0")), int(request.query["limit"])
+            end = start + min(size, self.page_events)
+            following = str(end) if end < len(found) else None
+            plural = request.path.rpartition("/")[2]
+            return web.json_response({plural: found[start:end], "next_cursor": following})
+        return web.json_response(found, status=201 if request.method == "POST" else 200)
 
     async def _event(self, request: web.Request) -> web.Response:
         for event in self.events:

@@ -51,8 +51,8 @@ def query(
     for page in client.pages(params, None if wants_all else limit):
         # Opened late: a refused request writes nothing, not even a header.
         writer = writer or open_writer(form, view)
-        writer.write(page.events)
-        count += len(page.events)
+        writer.write(page.items)
+        count += len(page.items)
         has_more = page.has_more
     if writer is not None:
         writer.close()

@@ -76,7 +76,7 @@ def tail(
 
 
 def _last(client: HubClient, params: Params, number: int) -> list[Event]:
-    newest_first = [event for page in client.pages(params, number) for event in page.events]
+    newest_first = [event for page in client.pages(params, number) for event in page.items]
     return newest_first[::-1]
 
 

@@ -1,0 +1,224 @@
+"""`radar-audit clusters`: the clusters of an organization and their tokens.
+
+Owns the commands over `/api/orgs/{id}/clusters`. A cluster's token is shown
+once or written to a file, and is never an argument.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from radar_audit_cli.confirming import confirm, yes_option
+from radar_audit_cli.connection import Connection, connection_options
+from radar_audit_cli.errors import ArgumentError
+from radar_audit_cli.finding import CLUSTER, find_one
+from radar_audit_cli.listing import Listing, list_options
+from radar_audit_cli.output.records import list_view, require_shown, write_made, write_record
+from radar_audit_cli.output.writers import output_option, utc_option
+from radar_audit_cli.secret_file import reserved, secret_options
+
+
+@click.group(short_help="Connect and manage clusters.")
+def clusters() -> None:
+    """Connect clusters, see how their agents are, change and delete them."""
+
+
+@clusters.command(
+    "list",
+    short_help="List the clusters.",
+    epilog="Example: radar-audit clusters list -o wide",
+)
+@list_options
+def list_(listing: Listing, connection: Connection) -> None:
+    """List the clusters with the state of their agents."""
+    client = connection.client()
+    view = list_view(
+        ("id", "name", "environment", "status", "agent_version", "last_seen_at"),
+        utc=listing.utc,
+        wide=("labels", "created_at"),
+    )
+    listing.show(client, client.in_org("clusters"), "clusters", view)
+
+
+@clusters.command(
+    short_help="Show a cluster.",
+    epilog="Example: radar-audit clusters show prod",
+)
+@click.argument("cluster")
+@output_option
+@utc_option
+@connection_options
+def show(*, cluster: str, form: str, utc: bool, connection: Connection) -> None:
+    """Show CLUSTER (its name or cl_… id), its agents and any upgrade that was asked for."""
+    client = connection.client()
+    cluster_id = cluster if CLUSTER.is_id(cluster) else _id(client, cluster)
+    found = client.get(client.in_org("clusters", cluster_id))
+    write_record(form, found, name="id", utc=utc)
+
+
+def _id(client: Any, cluster: str) -> str:
+    return CLUSTER.id_of(find_one(client, CLUSTER, cluster))
+
+
+_label_option = click.option(
+    "--label",
+    "labels",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Label; repeatable.",
+)
+
+
+def _labels(texts: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise ArgumentError(f"--label {text!r} is not of the form KEY=VALUE")
+        if key in found:
+            raise ArgumentError(f"the label {key!r} is given twice")
+        found[key] = value
+    return found
+
+
+@clusters.command(
+    short_help="Connect a cluster; makes its token.",
+    epilog="Example: radar-audit clusters create prod --environment production "
+    "--token-file prod.token",
+)
+@click.argument("name")
+@click.option("--environment", required=True, help="Such as production or staging.")
+@_label_option
+@secret_options
+@output_option
+@utc_option
+@connection_options
+def create(
+    *,
+    name: str,
+    environment: str,
+    labels: tuple[str, ...],
+    token_file: Path | None,
+    force: bool,
+    form: str,
+    utc: bool,
+    connection: Connection,
+) -> None:
+    """Register the cluster NAME and make the token that its collector needs."""
+    body: dict[str, Any] = {"name": name, "environment": environment}
+    if labels:
+        body["labels"] = _labels(labels)
+    client = connection.client()
+    with reserved(token_file, force=force) as file:
+        require_shown(form, file)
+        made = client.change("POST", client.in_org("clusters"), body)
+        write_made(form, made, name="id", file=file, utc=utc)
+
+
+@clusters.command(
+    short_help="Change a cluster's name, environment or labels.",
+    epilog="Example: radar-audit clusters update prod --label team=payments",
+)
+@click.argument("cluster")
+@click.option("--name", help="New name.")
+@click.option("--environment", help="New environment.")
+@_label_option
+@click.option("--no-labels", is_flag=True, help="Take every label away.")
+@output_option
+@utc_option
+@connection_options
+def update(
+    *,
+    cluster: str,
+    name: str | None,
+    environment: str | None,
+    labels: tuple[str, ...],
+    no_labels: bool,
+    form: str,
+    utc: bool,
+    connection: Connection,
+) -> None:
+    """Change CLUSTER (its name or cl_… id). Labels that are given replace all that it has."""
+    if labels and no_labels:
+        raise ArgumentError("--label and --no-labels cannot both be meant")
+    body: dict[str, Any] = {"name": name, "environment": environment}
+    body = {key: value for key, value in body.items() if value is not None}
+    if labels or no_labels:
+        body["labels"] = _labels(labels)
+    if not body:
+        raise ArgumentError("nothing is to be changed: give --name, --environment or --label")
+    client = connection.client()
+    path = client.in_org("clusters", _id(client, cluster))
+    write_record(form, client.change("PATCH", path, body), name="id", utc=utc)
+
+
+@clusters.command(
+    short_help="Delete a cluster.",
+    epilog="Example: radar-audit clusters delete staging",
+)
+@click.argument("cluster")
+@yes_option
+@connection_options
+def delete(*, cluster: str, yes: bool, connection: Connection) -> None:
+    """Delete CLUSTER (its name or cl_… id): its token works no more. Its events stay."""
+    client = connection.client()
+    found = find_one(client, CLUSTER, cluster)
+    name = CLUSTER.name_of(found)
+    confirm(f"This deletes the cluster {name} ({CLUSTER.id_of(found)})", name, yes=yes)
+    client.change("DELETE", client.in_org("clusters", CLUSTER.id_of(found)), None)
+    click.echo(f"cluster {name} deleted", err=True)
+
+
+@clusters.command(
+    "rotate-token",
+    short_help="Replace a cluster's token.",
+    epilog="Example: radar-audit clusters rotate-token prod --token-file prod.token --force",
+)
+@click.argument("cluster")
+@yes_option
+@secret_options
+@output_option
+@utc_option
+@connection_options
+def rotate_token(
+    *,
+    cluster: str,
+    yes: bool,
+    token_file: Path | None,
+    force: bool,
+    form: str,
+    utc: bool,
+    connection: Connection,
+) -> None:
+    """Make a new token for CLUSTER; the old one is refused from that moment on."""
+    client = connection.client()
+    with reserved(token_file, force=force) as file:
+        require_shown(form, file)
+        found = find_one(client, CLUSTER, cluster)
+        name = CLUSTER.name_of(found)
+        confirm(f"The collector of {name} is refused until it has the new token", name, yes=yes)
+        path = client.in_org("clusters", CLUSTER.id_of(found), "rotate-token")
+        made = client.change("POST", path, None)
+        write_made(form, made, name="id", file=file, utc=utc)
+
+
+@clusters.command(
+    "upgrade-agent",
+    short_help="Ask a cluster's agent to upgrade itself.",
+    epilog="Example: radar-audit clusters upgrade-agent prod --version 0.2.0",
+)
+@click.argument("cluster")
+@click.option("--version", required=True, help="The version to upgrade to.")
+@output_option
+@utc_option
+@connection_options
+def upgrade_agent(
+    *, cluster: str, version: str, form: str, utc: bool, connection: Connection
+) -> None:
+    """Ask for an upgrade of CLUSTER's agent; it hears of it with its next heartbeat."""
+    client = connection.client()
+    path = client.in_org("clusters", _id(client, cluster), "upgrade-agent")
+    write_record(form, client.change("POST", path, {"version": version}), name="id", utc=utc)

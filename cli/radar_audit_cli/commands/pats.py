@@ -1,0 +1,117 @@
+"""`radar-audit pats`: personal access tokens of the caller.
+
+Owns the commands over `/api/orgs/{id}/pats`. A token is shown once or written
+to a file.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from radar_audit_cli.confirming import confirm, yes_option
+from radar_audit_cli.connection import Connection, connection_options
+from radar_audit_cli.finding import PAT, find_one
+from radar_audit_cli.listing import Listing, list_options
+from radar_audit_cli.output.records import list_view, require_shown, write_made
+from radar_audit_cli.output.writers import output_option, utc_option
+from radar_audit_cli.secret_file import reserved, secret_options
+from radar_audit_cli.times import later_instant
+
+_SCOPES = (
+    "audit:read",
+    "audit:write",
+    "policy:write",
+    "clusters:write",
+    "members:write",
+    "billing:write",
+    "tokens:write",
+    "org:read",
+    "org:write",
+)
+
+
+@click.group(short_help="Make and revoke personal access tokens.")
+def pats() -> None:
+    """Make, list and revoke your personal access tokens of an organization."""
+
+
+@pats.command(
+    "list",
+    short_help="List your tokens.",
+    epilog="Example: radar-audit pats list",
+)
+@list_options
+def list_(listing: Listing, connection: Connection) -> None:
+    """List the tokens with their scopes, when they expire and were last used."""
+    client = connection.client()
+    view = list_view(
+        ("id", "name", "scopes", "expires_at", "last_used_at"),
+        utc=listing.utc,
+        wide=("created_at",),
+    )
+    listing.show(client, client.in_org("pats"), "pats", view)
+
+
+@pats.command(
+    short_help="Make a token.",
+    epilog="Example: radar-audit pats create ci --scope audit:read --expires 90d "
+    "--token-file ci.token",
+)
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(_SCOPES),
+    multiple=True,
+    help="What it may be used for; repeatable (default: all that your role may do).",
+)
+@click.option(
+    "--expires", metavar="WHEN", help="Such as 90d or 12h, a date (its end, UTC), or a time."
+)
+@secret_options
+@output_option
+@utc_option
+@connection_options
+def create(
+    *,
+    name: str,
+    scopes: tuple[str, ...],
+    expires: str | None,
+    token_file: Path | None,
+    force: bool,
+    form: str,
+    utc: bool,
+    connection: Connection,
+) -> None:
+    """Make a token called NAME that acts as you in this organization."""
+    body: dict[str, Any] = {"name": name}
+    if scopes:
+        body["scopes"] = sorted(set(scopes))
+    if expires is not None:
+        body["expires_at"] = later_instant(expires, "--expires", time.time_ns() // 1_000_000)
+    client = connection.client()
+    with reserved(token_file, force=force) as file:
+        require_shown(form, file)
+        made = client.change("POST", client.in_org("pats"), body)
+        write_made(form, made, name="id", file=file, utc=utc)
+
+
+@pats.command(
+    short_help="Revoke a token.",
+    epilog="Example: radar-audit pats revoke ci",
+)
+@click.argument("token")
+@yes_option
+@connection_options
+def revoke(*, token: str, yes: bool, connection: Connection) -> None:
+    """Revoke TOKEN (its name or pat_… id, never the token itself) from the next request on."""
+    client = connection.client()
+    found = find_one(client, PAT, token)
+    name = PAT.name_of(found)
+    confirm(f"This revokes the token {name} ({PAT.id_of(found)})", name, yes=yes)
+    client.change("DELETE", client.in_org("pats", PAT.id_of(found)), None)
+    click.echo(f"token {name} revoked", err=True)

@@ -1,0 +1,35 @@
+"""`radar-audit sso`: single sign-on of an organization.
+
+Owns the command over `/api/orgs/{id}/sso/portal`.
+"""
+
+from __future__ import annotations
+
+import click
+
+from radar_audit_cli.connection import Connection, connection_options
+from radar_audit_cli.output.records import write_record
+from radar_audit_cli.output.writers import output_option, utc_option
+
+# WorkOS's documented intents.
+_INTENTS = ("sso", "dsync", "audit_logs", "log_streams", "domain_verification")
+
+
+@click.group(short_help="Set up single sign-on.")
+def sso() -> None:
+    """Set up single sign-on by WorkOS."""
+
+
+@sso.command(
+    short_help="Open the WorkOS Admin Portal.",
+    epilog="Example: radar-audit sso portal --intent sso -o name",
+)
+@click.option("--intent", type=click.Choice(_INTENTS), default="sso", show_default=True)
+@output_option
+@utc_option
+@connection_options
+def portal(*, intent: str, form: str, utc: bool, connection: Connection) -> None:
+    """Print the address of the WorkOS Admin Portal; it works for a few minutes."""
+    client = connection.client()
+    made = client.change("POST", client.in_org("sso", "portal"), {"intent": intent})
+    write_record(form, made, name="url", utc=utc)

@@ -1,0 +1,90 @@
+"""From what a person types to the one thing that is meant.
+
+Owns the look-up of clusters, members, invitations and tokens by name, e-mail
+or id. Called by the administering commands. Never guesses: a name that several
+have is refused with their ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from radar_audit_events.ids import is_opaque_id
+
+from .errors import ArgumentError, CliError, RefusedError
+
+if TYPE_CHECKING:
+    from .hub_client import HubClient
+
+_FORBIDDEN = 403
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of thing: its list in the API, the prefix of its ids, and the key of its name."""
+
+    noun: str
+    plural: str
+    prefix: str
+    name_key: str
+    id_key: str = "id"
+
+    def is_id(self, text: str) -> bool:
+        """Tell whether a text has the form of this kind's ids."""
+        return text.startswith(f"{self.prefix}_")
+
+    def id_of(self, item: Mapping[str, Any]) -> str:
+        """Return the item's id."""
+        return str(item.get(self.id_key))
+
+    def name_of(self, item: Mapping[str, Any]) -> str:
+        """Return the item's name, or its id where it has none."""
+        return str(item.get(self.name_key) or self.id_of(item))
+
+
+CLUSTER = Kind("cluster", "clusters", "cl", "name")
+MEMBER = Kind("member", "members", "user", "email", "user_id")
+INVITATION = Kind("invitation", "invitations", "inv", "email")
+PAT = Kind("token", "pats", "pat", "name")
+
+
+def find_one(client: HubClient, kind: Kind, text: str) -> dict[str, Any]:
+    """Return the entry of the list that has `text` as its id or its name.
+
+    An id is taken as it is where the list may not be read. Raises ArgumentError
+    for none or several.
+    """
+    if not text.strip():
+        raise ArgumentError(f"the {kind.noun} is empty: give its {kind.name_key} or its id")
+    if text.startswith(("rhp_", "rhc_")):
+        raise ArgumentError(
+            "that is a token itself, which no longer is a secret on a command line",
+            hint=f"revoke it by its name or id: radar-audit {kind.plural} list",
+        )
+    wanted = text.strip().casefold()
+    try:
+        pages = client.listed(client.in_org(kind.plural), kind.plural)
+        items = [item for page in pages for item in page.items]
+    except RefusedError as exc:
+        if exc.status == _FORBIDDEN and kind.is_id(text):
+            return {kind.id_key: text}
+        raise
+    found = [item for item in items if kind.id_of(item) == text]
+    found = found or [item for item in items if kind.name_of(item).casefold() == wanted]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise CliError(
+            f"there is no {kind.noun} {text!r}", hint=f"radar-audit {kind.plural} list shows them"
+        )
+    ids = ", ".join(kind.id_of(item) for item in found[:10])
+    raise ArgumentError(f"{len(found)} {kind.plural} are called {text!r}", hint=f"name one: {ids}")
+
+
+def checked_org(text: str) -> str:
+    """Return an organization's id. Raises ArgumentError if it is none."""
+    if not is_opaque_id("org", text):
+        raise ArgumentError(f"{text!r} is no organization's id: one begins with org_")
+    return text
