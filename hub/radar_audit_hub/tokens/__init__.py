@@ -1,0 +1,1 @@
+"""Radar Audit hub: personal access tokens."""
