@@ -29,8 +29,9 @@ from .retention import job as retention
 from .settings import PREFIX, HubSettings, split_address
 from .store.database import Database
 from .store.migrate import is_current, migrate
+from .tokens import handlers as tokens
 
-FEATURES = (openapi, auth, audit, ingest, clusters)
+FEATURES = (openapi, auth, audit, ingest, clusters, tokens)
 OUTBOX: Handlers = {}
 JOB_RESTARTS = 1000  # a job that breaks is tried again: expired rows are hidden without it
 JOB_PAUSE_SECONDS = 10.0
