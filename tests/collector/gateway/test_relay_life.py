@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
+import socket
 import ssl
 import threading
 from pathlib import Path
 
 import pytest
+from radar_audit_collector.capture.gateway import pair
 
 from tests.support.gateway_world import (
     OK,
@@ -202,3 +205,40 @@ async def test_without_a_collector_the_relay_drains(tmp_path: Path) -> None:
         conn.close()
         async with asyncio.timeout(10):
             await world.relay.drained.wait()
+
+
+@pytest.mark.parametrize("gone", ["client", "server"])
+async def test_who_sends_without_end_to_a_peer_that_is_gone_is_cut_off(
+    gone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one abandoned download of a GiB would be read to its end, for nobody."""
+    monkeypatch.setattr(pair, "_LINGER_SECONDS", 0.2)
+
+    def pour(conn: ssl.SSLSocket | BareClient) -> None:
+        with contextlib.suppress(OSError, ssl.SSLError):
+            while True:
+                conn.send(bytes(65536))
+
+    def pour_or_leave(conn: ssl.SSLSocket) -> None:
+        read_head(conn)
+        conn.sendall(SWITCHING)
+        conn.recv(1)
+        if gone == "client":
+            pour(conn)
+        else:
+            conn.shutdown(socket.SHUT_RDWR)
+
+    def client() -> None:
+        conn = opened_terminal(world)
+        conn.send(b"x")
+        if gone == "server":
+            pour(conn)
+        else:
+            conn.reset()
+        conn.close()
+
+    async with running_world(tmp_path, pour_or_leave) as world:
+        await asyncio.to_thread(client)
+        await world.until(lambda: world.relay.stats()["connections"] == 0)
+        counters = world.relay.stats()["counters"]
+        assert counters["bytes_up"] + counters["bytes_down"] < 64 << 20

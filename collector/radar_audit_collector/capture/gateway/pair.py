@@ -184,7 +184,7 @@ class Pair:
             self._arm()
 
     def _progress(self) -> int:
-        return sum(side.carried for side in self._sides()) - self._backlog()
+        return sum(side.carried - side.discarded for side in self._sides()) - self._backlog()
 
     def _backlog(self) -> int:
         return sum(side.backlog_bytes() for side in self._sides())

@@ -23,6 +23,7 @@ HELD_BYTES = 64 * 1024  # plaintext kept while a connection opens
 # TLS buffers never shrink: small steps, and one record at a time, keep a session small.
 _SMALL_STEP_BYTES = 8 * 1024
 _TRANSFER_BYTES = 8 * 1024 * 1024  # no terminal shows as much soon: a copy, or a port-forward
+_DISCARD_BYTES = 8 * 1024 * 1024  # read for nobody, to see the end that may stand behind it
 _OWN_BACKLOG_BYTES = 1024 * 1024  # answers to key updates that a peer does not read
 _KEEPALIVE_IDLE_SECONDS, _KEEPALIVE_PAUSE_SECONDS, _KEEPALIVE_TRIES = 15, 15, 9  # as Go
 
@@ -65,7 +66,8 @@ class Side(asyncio.BufferedProtocol):
 
     `peer` is set in relay. `eof`: it sends no more; `clean`: and said so by
     close_notify. `failure` says what broke. `finished`: we send no more. `held` is
-    plaintext that waits for the relay to begin. `carried` counts bytes of plaintext.
+    plaintext that waits for the relay to begin. `carried` counts bytes of plaintext;
+    `discarded` those of them that had nowhere to go.
     """
 
     __slots__ = (
@@ -78,6 +80,7 @@ class Side(asyncio.BufferedProtocol):
         "_step",
         "_waiter",
         "carried",
+        "discarded",
         "eof",
         "failure",
         "finished",
@@ -103,7 +106,7 @@ class Side(asyncio.BufferedProtocol):
         self.shaken = self.eof = self.finished = self.muted = False
         self.failure: Failure = ""
         self.held = bytearray()
-        self.carried = 0
+        self.carried = self.discarded = 0
 
     @property
     def clean(self) -> bool:
@@ -281,10 +284,10 @@ class Side(asyncio.BufferedProtocol):
                 engine.incoming.write(received[at : min(at + step, nbytes)])
             while filled := engine.decrypt(records):
                 self.carried += filled
-                if self.muted:
-                    self._owner.later_bytes(self)
-                elif peer.transport is not None and not peer.finished:
+                if peer.transport is not None and not (peer.finished or self.muted):
                     out.append(peer._engine.encrypt(filled))  # noqa: SLF001 - the same class
+                else:
+                    self._discard(filled)
         if out and peer.transport is not None:
             peer.transport.write(out[0] if len(out) == 1 else b"".join(out))
             peer._note_broken()  # noqa: SLF001 - the same class
@@ -297,6 +300,13 @@ class Side(asyncio.BufferedProtocol):
             self._note_broken()
             self.eof = True
             self.tell_end()
+
+    def _discard(self, count: int) -> None:
+        self.discarded += count
+        if self.discarded > _DISCARD_BYTES:
+            self.pause()  # its owner sees that nothing moves any more
+        if self.muted:
+            self._owner.later_bytes(self)
 
     def _salvage(self) -> None:
         """Pass on what was received before a write failed: an early answer, say, then a reset."""
