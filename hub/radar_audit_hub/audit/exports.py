@@ -19,7 +19,7 @@ from radar_audit_hub.auth.access import RECHECK_SECONDS, require
 from radar_audit_hub.auth.principal import LOG_READERS, READ_SCOPE, Principal
 from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.errors import ForbiddenError, MalformedRequestError
-from radar_audit_hub.retention.policy import Floors, floors
+from radar_audit_hub.retention.policy import Floors, floors_of
 from radar_audit_hub.store.export import csv_chunks, ndjson_chunks
 from radar_audit_hub.store.facets import estimate_rows
 from radar_audit_hub.streaming import PatientWriter, is_gone
@@ -40,7 +40,7 @@ async def export(request: web.Request, caller: Principal, params: ListParams) ->
         # Without chunks the end of the connection is the end of the file: a cut would not show.
         raise MalformedRequestError("an export needs HTTP/1.1: a proxy on the way speaks 1.0")
     now_ms = hub.now_ms()
-    floor = floors(caller.plan, now_ms)
+    floor = floors_of(caller, now_ms)
     asked = params.filter.query(params.filter.from_ms(now_ms))
     with hub.exports.take(caller.org_id):
         response = web.StreamResponse()

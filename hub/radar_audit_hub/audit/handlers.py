@@ -19,7 +19,7 @@ from radar_audit_hub.auth.access import require
 from radar_audit_hub.auth.principal import LOG_READERS, READ_SCOPE
 from radar_audit_hub.context import HUB
 from radar_audit_hub.errors import NotFoundError
-from radar_audit_hub.retention.policy import floors
+from radar_audit_hub.retention.policy import floors_of
 from radar_audit_hub.store import query
 from radar_audit_hub.store.collectors import list_gaps
 from radar_audit_hub.store.facets import facets
@@ -48,7 +48,7 @@ async def list_events(request: web.Request) -> web.StreamResponse:
     if params.format != "json":
         return await export(request, caller, params)
     now_ms = hub.now_ms()
-    floor = floors(caller.plan, now_ms)
+    floor = floors_of(caller, now_ms)
     start = _position(params, caller.org_id, now_ms)
     with hub.metrics.query_seconds.labels("list").time():
         found = await query.page(
@@ -88,7 +88,7 @@ async def one_event(request: web.Request) -> web.Response:
             hub.db,
             caller.org_id,
             event_id,
-            floors(caller.plan, hub.now_ms()),
+            floors_of(caller, hub.now_ms()),
             with_recorded_at=recorded,
         )
     if found is None:
@@ -104,7 +104,7 @@ async def count_facets(request: web.Request) -> web.Response:
     now_ms = hub.now_ms()
     asked = wanted.query(wanted.from_ms(now_ms))
     with hub.metrics.query_seconds.labels("facets").time():
-        found = await facets(hub.db, caller.org_id, asked, floors(caller.plan, now_ms))
+        found = await facets(hub.db, caller.org_id, asked, floors_of(caller, now_ms))
     return json_answer(facet_answer(found))
 
 
@@ -113,7 +113,7 @@ async def show_gaps(request: web.Request) -> web.Response:
     hub = request.app[HUB]
     caller = await require(request, *LOG_READERS, scope=READ_SCOPE)
     read_nothing(given(request))
-    floor_ms = floors(caller.plan, hub.now_ms()).default_ms
+    floor_ms = floors_of(caller, hub.now_ms()).default_ms
     async with hub.db.read() as connection:
         rows = await list_gaps(connection, caller.org_id, since_ms=floor_ms, limit=MAX_GAPS)
     return json_answer(gap_answer(rows))

@@ -18,7 +18,7 @@ from radar_audit_hub.auth.principal import LOG_READERS, READ_SCOPE, Principal
 from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.errors import HubError, InvalidParametersError
 from radar_audit_hub.http_errors import problem
-from radar_audit_hub.retention.policy import floors
+from radar_audit_hub.retention.policy import floors_of
 from radar_audit_hub.store import query
 from radar_audit_hub.store.query import Followed, StoredEvent
 from radar_audit_hub.streaming import PatientWriter, is_gone
@@ -54,7 +54,7 @@ async def _allowed(request: web.Request) -> Principal:
 async def _read(hub: Hub, caller: Principal, params: FollowParams, after_seq: int) -> Followed:
     now_ms = hub.now_ms()
     asked = params.filter.query(params.filter.from_ms(now_ms))
-    floor = floors(caller.plan, now_ms)
+    floor = floors_of(caller, now_ms)
     with hub.metrics.query_seconds.labels("follow").time():
         return await query.follow(
             hub.db, caller.org_id, asked, floor, after_seq=after_seq, limit=params.limit

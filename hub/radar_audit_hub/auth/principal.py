@@ -43,6 +43,7 @@ class Principal:
     pat_id: str
     pat_name: str
     expires_at_ms: int | None
+    retention: str | None = None
 
     def has_scope(self, scope: str) -> bool:
         """Tell whether the token may be used for `scope`."""
@@ -71,6 +72,7 @@ class ClusterPrincipal:
     cluster_id: str
     cluster_name: str
     scopes: tuple[str, ...]
+    retention: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from radar_audit_hub.auth.principal import ClusterPrincipal
 from radar_audit_hub.bodies import read_body
 from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.declarations import declare
-from radar_audit_hub.retention.policy import floors
+from radar_audit_hub.retention.policy import floors_of
 from radar_audit_hub.store.collectors import GapRow, save_gaps
 from radar_audit_hub.store.control import people_of_org
 from radar_audit_hub.store.faults import is_unavailable
@@ -48,10 +48,11 @@ Outcome = PreparedEvent | Expired | Rejected
 
 
 class Log(NamedTuple):
-    """What one joined write is for: an org, and the plan that its collectors' tokens named."""
+    """What one joined write is for: an org, and the retention that its collectors' tokens named."""
 
     org_id: str
     plan: str
+    retention: str | None
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Ingest:
 
         async def write(log: Log, events: Sequence[PreparedEvent]) -> list[Appended]:
             return await append_batch(
-                hub.db, log.org_id, events, hub.now_ms(), lambda: floors(log.plan, hub.now_ms())
+                hub.db, log.org_id, events, hub.now_ms(), lambda: floors_of(log, hub.now_ms())
             )
 
         limits = hub.settings
@@ -112,12 +113,12 @@ async def _store(
         cluster_id=caller.cluster_id,
         cluster_name=caller.cluster_name,
         now_ms=now_ms,
-        floors=floors(caller.plan, now_ms),
+        floors=floors_of(caller, now_ms),
     )
     gaps = gap_rows(envelope, source)
     outcomes = await _judge_all(hub, envelope, source)
     good = [outcome for outcome in outcomes if isinstance(outcome, PreparedEvent)]
-    appended = await ingest.joiner.submit(Log(caller.org_id, caller.plan), good)
+    appended = await ingest.joiner.submit(Log(caller.org_id, caller.plan, caller.retention), good)
     expired = [outcome for outcome in outcomes if isinstance(outcome, Expired)]
     expired += [
         Expired(event.created_at_ms, event.source_key or b"")

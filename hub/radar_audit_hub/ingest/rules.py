@@ -89,7 +89,7 @@ def judge(
             f"created_at is more than {MAX_SKEW_MS // 60_000} minutes ahead of the hub's clock",
         )
     key = ids.source_key(source.cluster_id, sent.session_id, kind_of(sent.action, sent.metadata))
-    if not source.floors.visible(sent.action, created_at_ms):
+    if not source.floors.visible(sent.action, created_at_ms, source.cluster_id):
         return Expired(created_at_ms, key)
     return _capture(sent, source, people, created_at_ms, key)
 

@@ -96,7 +96,7 @@ async def _from_counters(
     connection: AsyncConnection, database: Database, org_id: str, found: Plan, floors: Floors
 ) -> Counter[str] | None:
     """Count by action with the day counters; None where the filter needs a look at rows."""
-    if found.residual or found.actor:
+    if found.residual or found.actor or not floors.is_plain:
         return None
     counts: Counter[str] = Counter()
     low_ms = event_time_ms(found.low) if found.low else 0

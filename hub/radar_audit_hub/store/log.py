@@ -138,7 +138,7 @@ def _visible(
     if floors_now is None:
         return events
     limits = floors_now()
-    return [e for e in events if limits.visible(e.action, e.created_at_ms)]
+    return [e for e in events if limits.visible(e.action, e.created_at_ms, e.cluster_id)]
 
 
 def _expired(event: PreparedEvent) -> Appended:

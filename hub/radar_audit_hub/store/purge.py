@@ -35,9 +35,8 @@ ExpiryNow = Callable[[AsyncConnection], Awaitable[Expiry]]
 
 
 def _expired_sql(org_id: str, floors: Floors, args: Arguments) -> str:
-    ceiling = max(floors.default_ms, *(e.floor_ms for e in floors.exceptions), 0)
     return (
-        f"org_id = {args.add(org_id)} AND id < {args.add(floor_id(ceiling))} "
+        f"org_id = {args.add(org_id)} AND id < {args.add(floor_id(floors.highest()))} "
         f"AND NOT {floor_sql(floors, args)}"
     )
 

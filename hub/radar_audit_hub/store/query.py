@@ -209,8 +209,9 @@ def _page_sql(
         lists.append(_lateral(found.actions, shared, floors, columns, limit, args))
     elif merged and found.actions is not None:
         for action in sorted(found.actions):
-            floor = floor_id(floors.floor_for(action))
+            floor = floor_id(floors.lowest_for(action))
             conditions = [*shared, f"action = {args.add(action)}", f"id >= {args.add(floor)}"]
+            conditions += _filter(floors, args)
             lists.append(_list(columns, conditions, limit))
     else:
         narrow = [] if found.actions is None else [actions_sql(found.actions, args)]
@@ -241,8 +242,9 @@ def _lateral(
     args: Arguments,
 ) -> str:
     names = sorted(actions)
-    ids = [floor_id(floors.floor_for(name)) for name in names]
-    inner = _list(columns, [*shared, "action = wanted.name", "id >= wanted.floor"], limit)
+    ids = [floor_id(floors.lowest_for(name)) for name in names]
+    wanted = ["action = wanted.name", "id >= wanted.floor", *_filter(floors, args)]
+    inner = _list(columns, [*shared, *wanted], limit)
     return (
         f"SELECT part.* FROM unnest({args.add(names)}::text[], {args.add(ids)}::text[]) "  # noqa: S608 - arguments only
         f"AS wanted(name, floor) CROSS JOIN LATERAL ({inner}) AS part "
@@ -261,6 +263,11 @@ def _actor_lists(found: Plan, args: Arguments) -> list[list[str]]:
     return lists or [[]]
 
 
+def _filter(floors: Floors, args: Arguments) -> list[str]:
+    """Return what is to be looked at row by row, where the action alone does not decide."""
+    return [] if floors.is_plain else [floor_sql(floors, args)]
+
+
 def _floor_lists(
     floors: Floors, actions: frozenset[str] | None, args: Arguments
 ) -> list[list[str]]:
@@ -271,15 +278,26 @@ def _floor_lists(
     default = args.add(floor_id(floors.default_ms))
     base = [f"id >= {default}"]
     lists = [base]
+    apart: list[str] = []
     for exception in floors.exceptions:
+        is_longer = exception.floor_ms < floors.default_ms
         if actions is not None and exception.action not in actions:
             continue
-        mine = f"action = {args.add(exception.action)}"
-        reach = f"id >= {args.add(floor_id(exception.floor_ms))}"
-        if exception.floor_ms < floors.default_ms:
+        if not is_longer and not floors.is_plain:
+            continue  # the filter has it
+        name = args.add(exception.action)
+        mine = f"action = {name}"
+        lowest = exception.floor_ms if floors.is_plain else floors.lowest_for(exception.action)
+        reach = f"id >= {args.add(floor_id(lowest))}"
+        if is_longer:
             lists.append([mine, reach, f"id < {default}"])
+            apart.append(name)
         else:
             base.append(f"NOT ({mine} AND NOT {reach})")
+    if not floors.is_plain:
+        low = f"id >= {args.add(floor_id(floors.lowest_of_clusters()))}"
+        lists.append([f"id < {default}", low, *(f"action <> {name}" for name in apart)])
+        lists = [[*one, floor_sql(floors, args)] for one in lists]
     return lists
 
 

@@ -20,7 +20,7 @@ from radar_audit_events.ids import floor_id
 from radar_audit_events.matching import METADATA_KEYS, USER_ID_PREFIX, expand_action, fold
 from radar_audit_events.query import Created, Query, Term, Value
 
-from radar_audit_hub.retention.policy import Floors
+from radar_audit_hub.retention.policy import ClusterFloor, Floors
 
 from .database import Dialect
 
@@ -133,6 +133,22 @@ def bounds_sql(found: Plan, args: Arguments) -> list[str]:
 
 def floor_sql(floors: Floors, args: Arguments) -> str:
     """Return the condition that a row is still visible: an OR of few classes."""
+    visible = _ages_sql(floors, args)
+    if floors.clusters:
+        names = ", ".join(args.add(cluster.cluster_id) for cluster in floors.clusters)
+        others = f"COALESCE(cluster_id NOT IN ({names}), TRUE)"
+        classes = [f"({others} AND {visible})"]
+        for cluster in floors.clusters:
+            mine = f"COALESCE(cluster_id = {args.add(cluster.cluster_id)}, FALSE)"
+            classes.append(f"({mine} AND {_ages_sql(cluster, args)})")
+        visible = f"({' OR '.join(classes)})"
+    if floors.held:
+        kept = [visible, *(found_sql(query, args) for query in floors.held)]
+        visible = f"({' OR '.join(kept)})"
+    return visible
+
+
+def _ages_sql(floors: Floors | ClusterFloor, args: Arguments) -> str:
     default = args.add(floor_id(floors.default_ms))
     longer, shorter = [], []
     for exception in floors.exceptions:
@@ -144,6 +160,17 @@ def floor_sql(floors: Floors, args: Arguments) -> str:
             shorter.append(f"NOT ({mine} AND NOT {reach})")
     base = " AND ".join([f"id >= {default}", *shorter])
     return f"({' OR '.join([f'({base})', *longer])})"
+
+
+def found_sql(query: Query, args: Arguments) -> str:
+    """Return the condition that a query finds a row, whatever the row's age."""
+    found = plan(query)
+    if found.empty:
+        return "FALSE"
+    conditions = [*bounds_sql(found, args), *residual_sql(found, args)]
+    if found.actions is not None:
+        conditions.append(actions_sql(found.actions, args))
+    return f"COALESCE(({' AND '.join(conditions)}), FALSE)" if conditions else "TRUE"
 
 
 def actions_sql(actions: frozenset[str], args: Arguments) -> str:

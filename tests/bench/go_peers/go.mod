@@ -1,0 +1,3 @@
+module radar-audit/tests/go_peers
+
+go 1.25
