@@ -72,11 +72,15 @@ class Certificates:
         return context
 
     def client_context(self, *protocols: str) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(self.ca_file)
-        if protocols:
-            context.set_alpn_protocols(list(protocols))
-        return context
+        return client_context(self.ca_file, *protocols)
+
+
+def client_context(ca_file: Path, *protocols: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(ca_file)
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    return context
 
 
 class TlsServer:
