@@ -27,11 +27,12 @@ from .outbox.delivery import Handlers
 from .protocol import listener
 from .retention import job as retention
 from .settings import PREFIX, HubSettings, split_address
+from .signin import handlers as signin
 from .store.database import Database
 from .store.migrate import is_current, migrate
 from .tokens import handlers as tokens
 
-FEATURES = (openapi, auth, audit, ingest, clusters, tokens)
+FEATURES = (openapi, auth, audit, ingest, clusters, tokens, signin)
 OUTBOX: Handlers = {}
 JOB_RESTARTS = 1000  # a job that breaks is tried again: expired rows are hidden without it
 JOB_PAUSE_SECONDS = 10.0

@@ -10,9 +10,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from radar_audit_hub.errors import ForbiddenError, NotFoundError
+from radar_audit_hub.store.sessions import FoundSession
 
 from .bearer import NO_SUCH_ORG, authenticate, authenticate_cluster
 from .principal import ClusterPrincipal, Principal, Someone
+from .sessions import authenticate_session
 
 RECHECK_SECONDS = 5.0  # how often the right to read of a running answer is looked up again
 
@@ -20,20 +22,57 @@ RECHECK_SECONDS = 5.0  # how often the right to read of a running answer is look
 async def require(request: web.Request, *roles: str, scope: str | None = None) -> Principal:
     """Return the person calling, if they may: one of `roles` (none: any) and `scope`.
 
-    The path's `{org_id}`, if it has one, must be the token's org. Raises
-    UnauthorizedError, NotFoundError, ForbiddenError (in this order).
+    The path's `{org_id}`, if it has one, must be the token's org; with a session it must be
+    there, and one of the person's. Raises UnauthorizedError, NotFoundError, ForbiddenError (in
+    this order), MalformedRequestError for two credentials at once.
     """
-    caller = await authenticate(request)
-    check(caller, request.match_info.get("org_id"), *roles, scope=scope)
+    org_id = request.match_info.get("org_id")
+    signed = await authenticate_session(request, org_id)
+    if signed is None:
+        caller = await authenticate(request)
+    else:
+        caller = _in_org(signed.found)
+    check(caller, org_id, *roles, scope=scope)
     return caller
+
+
+def _in_org(found: FoundSession) -> Principal:
+    """Return the session's person in the org that was asked about. Raises NotFoundError."""
+    org_id, name, plan, role = found.org_id, found.org_name, found.plan, found.role
+    gone = found.org_deleted_at_ms is not None
+    if org_id is None or name is None or plan is None or role is None or gone:
+        raise NotFoundError(NO_SUCH_ORG)
+    return Principal(
+        user_id=found.user_id,
+        email=found.email,
+        role=role,
+        org_id=org_id,
+        org_name=name,
+        plan=plan,
+        scopes=None,
+        pat_id=None,
+        pat_name=None,
+        expires_at_ms=None,
+        session_id=found.id,
+    )
 
 
 async def require_user(request: web.Request) -> Someone:
     """Return the person calling, for what is done outside of any org.
 
     A PAT with scopes is made for one org and its tasks, so it is no good here. Raises
-    UnauthorizedError, NotFoundError, ForbiddenError.
+    UnauthorizedError, NotFoundError, ForbiddenError, MalformedRequestError.
     """
+    signed = await authenticate_session(request, None)
+    if signed is not None:
+        found = signed.found
+        return Someone(
+            user_id=found.user_id,
+            email=found.email,
+            email_verified=found.email_verified,
+            pat_name=None,
+            session_id=found.id,
+        )
     caller = await authenticate(request)
     if caller.scopes is not None:
         raise ForbiddenError("this needs a token without scopes, or a session")

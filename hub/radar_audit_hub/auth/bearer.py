@@ -15,6 +15,7 @@ from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.credentials import Kind, kind_of_token, token_hash
 from radar_audit_hub.errors import HubError, NotFoundError, UnauthorizedError
 from radar_audit_hub.store.tokens import (
+    FoundPat,
     find_cluster_token,
     find_pat,
     touch_cluster_token,
@@ -35,7 +36,10 @@ NO_SUCH_ORG = "there is no such organization for this token"
 
 _SEND = "send the header Authorization: Bearer with a token that begins with {}_"
 _WHOLE = "this is no whole token: one is {}_ and 43 letters, digits, '-' or '_' behind it"
+_BROWSERS = "what a browser signs in with is no token; a personal one (rhp_) is needed"
 _WRONG_KIND = {
+    "rhs": _BROWSERS,
+    "rhl": _BROWSERS,
     "rhp": "this path takes a cluster token (rhc_), not a personal access token",
     "rhc": "a cluster token reaches /api/ingest and /api/agent only; a personal one is needed",
 }
@@ -68,16 +72,16 @@ async def authenticate(request: web.Request) -> Principal:
     if isinstance(verdict, Refused):
         raise _refused(request, verdict)
     if found is not None and touch_due(found.last_used_at_ms, now_ms):
-        _touch(hub, verdict, now_ms)
+        _touch(hub, found, now_ms)
     return verdict
 
 
-def _touch(hub: Hub, caller: Principal, now_ms: int) -> None:
+def _touch(hub: Hub, found: FoundPat, now_ms: int) -> None:
     async def write() -> None:
         async with hub.db.write() as connection:
-            await touch_pat(connection, caller.org_id, caller.pat_id, now_ms)
+            await touch_pat(connection, found.org_id, found.id, now_ms)
 
-    hub.last_used.run(caller.pat_id, write)
+    hub.last_used.run(found.id, write)
 
 
 async def authenticate_cluster(request: web.Request) -> ClusterPrincipal:

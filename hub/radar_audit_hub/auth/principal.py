@@ -31,7 +31,10 @@ SCOPES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """A person calling with a PAT; `scopes` None means everything that the role may do."""
+    """A person calling in one org, with a PAT or (then `pat_id`, `pat_name` None) a session.
+
+    `scopes` None means everything that the role may do.
+    """
 
     user_id: str
     email: str
@@ -40,9 +43,10 @@ class Principal:
     org_name: str
     plan: str
     scopes: tuple[str, ...] | None
-    pat_id: str
-    pat_name: str
+    pat_id: str | None
+    pat_name: str | None
     expires_at_ms: int | None
+    session_id: str | None = None
     retention: str | None = None
 
     def has_scope(self, scope: str) -> bool:
@@ -61,6 +65,7 @@ class Someone:
     email: str
     email_verified: bool
     pat_name: str | None
+    session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -169,6 +169,15 @@ async def revoke_session(
     return None if row is None else str(row[0])
 
 
+async def revoke_by_hash(conn: AsyncConnection, secret_hash: bytes, now_ms: int) -> None:
+    """End the session with this hash, if there is one that is open."""
+    await conn.execute(
+        update(session)
+        .where(session.c.secret_hash == secret_hash, session.c.revoked_at.is_(None))
+        .values(revoked_at=now_ms)
+    )
+
+
 async def revoke_sessions_of(conn: AsyncConnection, user_id: str, now_ms: int) -> int:
     """End all sessions of a person; return how many were open."""
     result = await conn.execute(
@@ -244,7 +253,9 @@ async def places_of(conn: AsyncConnection, user_id: str) -> list[Place]:
     ]
 
 
-async def is_email_verified(conn: AsyncConnection, user_id: str) -> bool:
-    """Tell whether a trusted issuer vouched for the person's e-mail."""
+async def lock_person(conn: AsyncConnection, user_id: str) -> bool:
+    """Keep other sign-ins of a person waiting; tell whether their e-mail is vouched for."""
     statement = select(app_user.c.email_verified).where(app_user.c.id == user_id)
-    return bool((await conn.execute(statement)).scalar_one_or_none())
+    return bool(
+        (await conn.execute(statement.with_for_update(key_share=True))).scalar_one_or_none()
+    )

@@ -1,0 +1,1 @@
+"""Radar Audit hub: signing in and out."""

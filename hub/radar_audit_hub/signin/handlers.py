@@ -1,0 +1,138 @@
+"""A person's own sessions: which one this is, which there are, and ending them.
+
+Owns the edge; `app.py` lists its `routes()` with those of the ways to sign in. Never shows a
+session's secret; its CSRF token is shown to the session itself.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from aiohttp import web
+from radar_audit_events.ids import format_ms
+
+from radar_audit_hub.audit.parameters import Reader
+from radar_audit_hub.auth.access import require_user
+from radar_audit_hub.auth.principal import Someone
+from radar_audit_hub.auth.session_cookie import drop_session
+from radar_audit_hub.auth.session_rules import csrf_token
+from radar_audit_hub.auth.sessions import authenticate_session
+from radar_audit_hub.changes import changing
+from radar_audit_hub.context import HUB
+from radar_audit_hub.declarations import declare
+from radar_audit_hub.errors import ForbiddenError, NotFoundError, UnauthorizedError
+from radar_audit_hub.store.sessions import ListedSession, list_sessions, revoke_session
+
+from .opening import MAX_SESSIONS, note_in_orgs
+
+_NO_SESSION = "nobody is signed in here: there is no session's cookie"
+_NO_SUCH = "there is no such session of yours, or it has ended"
+_SESSION_ID = re.compile(r"^ses_[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
+_SIGNOUT = ("auth.signout",)
+
+
+async def show_session(request: web.Request) -> web.Response:
+    """Answer with the session that the browser has, and the CSRF token for what it changes."""
+    Reader(list(request.query.items()), ()).finish()
+    signed = await authenticate_session(request, None)
+    if signed is None:
+        raise UnauthorizedError(_NO_SESSION)
+    found, settings = signed.found, request.app[HUB].settings.session
+    idle_at = max(found.last_seen_at_ms, request.app[HUB].now_ms()) + settings.idle_ms
+    return _json(
+        {
+            "id": found.id,
+            "user_id": found.user_id,
+            "email": found.email,
+            "email_verified": found.email_verified,
+            "method": found.method,
+            "created_at": format_ms(found.created_at_ms),
+            "idle_expires_at": format_ms(min(idle_at, found.expires_at_ms)),
+            "expires_at": format_ms(found.expires_at_ms),
+            "csrf_token": csrf_token(signed.secret),
+        }
+    )
+
+
+async def sign_out(request: web.Request) -> web.Response:
+    """End the session that the browser has."""
+    caller = await _signed_in(request)
+    await _end(request, caller, caller.session_id or "")
+    response = _json({})
+    drop_session(request, response)
+    return response
+
+
+async def show_sessions(request: web.Request) -> web.Response:
+    """Answer with the person's open sessions, the newest first."""
+    Reader(list(request.query.items()), ()).finish()
+    caller = await _signed_in(request)
+    hub = request.app[HUB]
+    now_ms = hub.now_ms()
+    async with hub.db.read() as connection:
+        found = await list_sessions(
+            connection,
+            caller.user_id,
+            now_ms=now_ms,
+            seen_since_ms=now_ms - hub.settings.session.idle_ms,
+            limit=MAX_SESSIONS,
+        )
+    shown = [_shown(one, current=one.id == caller.session_id) for one in found]
+    return _json({"sessions": shown, "next_cursor": None})
+
+
+async def end_session(request: web.Request) -> web.Response:
+    """End one of the person's sessions, this one or another."""
+    caller = await _signed_in(request)
+    session_id = request.match_info["session_id"]
+    if not _SESSION_ID.match(session_id):
+        raise NotFoundError(_NO_SUCH)
+    await _end(request, caller, session_id)
+    response = _json({})
+    if session_id == caller.session_id:
+        drop_session(request, response)
+    return response
+
+
+async def _signed_in(request: web.Request) -> Someone:
+    """Return the person of a session: a stolen token must neither see sessions nor end them."""
+    caller = await require_user(request)
+    if caller.session_id is None:
+        raise ForbiddenError("this is for sessions of browsers, not for tokens")
+    return caller
+
+
+async def _end(request: web.Request, caller: Someone, session_id: str) -> None:
+    async with changing(request, caller) as change:
+        method = await revoke_session(change.conn, caller.user_id, session_id, change.now_ms)
+        if method is None:
+            raise NotFoundError(_NO_SUCH)
+        await note_in_orgs(request, change, caller.user_id, "auth.signout", method)
+
+
+def _shown(one: ListedSession, *, current: bool) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "current": current,
+        "method": one.method,
+        "ip": one.ip,
+        "user_agent": one.user_agent,
+        "created_at": format_ms(one.created_at_ms),
+        "last_seen_at": format_ms(one.last_seen_at_ms),
+        "expires_at": format_ms(one.expires_at_ms),
+    }
+
+
+def _json(body: dict[str, object]) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the feature's routes."""
+    return [
+        web.get("/api/session", show_session, allow_head=False),
+        declare(web.delete("/api/session", sign_out), events=_SIGNOUT),
+        web.get("/api/sessions", show_sessions, allow_head=False),
+        declare(web.delete("/api/sessions/{session_id}", end_session), events=_SIGNOUT),
+    ]

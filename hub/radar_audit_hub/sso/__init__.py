@@ -1,0 +1,1 @@
+"""Radar Audit hub: signing in through an organization's own identity provider."""
