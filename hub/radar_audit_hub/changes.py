@@ -9,7 +9,7 @@ declaration is what the code does. Never decides whether somebody may make the c
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,9 +18,10 @@ from aiohttp import web
 
 from .context import HUB, Hub
 from .declarations import declared
-from .errors import NotFoundError
-from .store.control import Org, lock_org
-from .store.database import Connection
+from .errors import ForbiddenError, NotFoundError
+from .store.control import Member, Org, lock_org
+from .store.database import Connection, Database
+from .store.members import get_member
 from .store.recording import Happened, record
 
 _GONE = "there is no such organization"
@@ -95,6 +96,21 @@ class Change:
             raise NotFoundError(_GONE)
         return found
 
+    async def lock_as(self, org_id: str, *roles: str) -> tuple[Org, Member]:
+        """Lock an org as `lock` does, and return it with the actor's membership as it is now.
+
+        Since the request was let in, somebody may have taken the actor's role (one of `roles`;
+        none: any) away. Raises NotFoundError, ForbiddenError.
+        """
+        found = await self.lock(org_id)
+        actor = self.actor
+        member = None if actor is None else await get_member(self.conn, org_id, actor.user_id)
+        if member is None:
+            raise NotFoundError(_GONE)
+        if roles and member.role not in roles:
+            raise ForbiddenError(f"this needs the role {' or '.join(roles)}", roles)
+        return found, member
+
 
 @asynccontextmanager
 async def changing(request: web.Request, actor: Actor | None) -> AsyncIterator[Change]:
@@ -106,10 +122,24 @@ async def changing(request: web.Request, actor: Actor | None) -> AsyncIterator[C
 
 
 @asynccontextmanager
-async def changing_by_itself(hub: Hub) -> AsyncIterator[Change]:
-    """Open a change that nobody asks for: a job's, or one that another service reports."""
-    async with _opened(hub, None, None) as change:
+async def changing_by_itself(hub: Hub, actor: Actor | None = None) -> AsyncIterator[Change]:
+    """Open a change that nobody asks for: a job's, or one that another service reports.
+
+    `actor` is who asked before, where a job finishes what a request began.
+    """
+    async with _opened(hub, actor, None) as change:
         yield change
+
+
+@asynccontextmanager
+async def changing_offline(
+    db: Database, now_ms: int, random_bytes: Callable[[int], bytes]
+) -> AsyncIterator[Change]:
+    """Open a change of the server's own command, which is no running hub: without an actor."""
+    async with db.write() as conn:
+        change = Change(conn, now_ms, None, None)
+        yield change
+        await _record(change, random_bytes)
 
 
 @asynccontextmanager
@@ -119,14 +149,16 @@ async def _opened(
     async with hub.db.write() as conn:
         change = Change(conn, hub.now_ms(), actor, allowed)
         yield change
-        notes = change._notes  # noqa: SLF001 - the other half of the class
-        for org_id in sorted(notes):  # every change locks the heads in this order
-            await record(
-                conn,
-                org_id,
-                notes[org_id],
-                now_ms=change.now_ms,
-                random_bytes=hub.random_bytes,
-            )
-    for org_id in notes:
+        org_ids = await _record(change, hub.random_bytes)
+    for org_id in org_ids:
         hub.signal.notify(org_id)
+
+
+async def _record(change: Change, random_bytes: Callable[[int], bytes]) -> list[str]:
+    """Write what was noted and return the orgs that it is about."""
+    notes = change._notes  # noqa: SLF001 - the other half of the class
+    for org_id in sorted(notes):  # every change locks the heads in this order
+        await record(
+            change.conn, org_id, notes[org_id], now_ms=change.now_ms, random_bytes=random_bytes
+        )
+    return sorted(notes)

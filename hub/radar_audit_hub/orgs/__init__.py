@@ -1,0 +1,1 @@
+"""Organizations: making, showing, changing and deleting them."""
