@@ -53,8 +53,8 @@ PAT = Kind("token", "pats", "pat", "name")
 def find_one(client: HubClient, kind: Kind, text: str) -> dict[str, Any]:
     """Return the entry of the list that has `text` as its id or its name.
 
-    An id is taken as it is where the list may not be read. Raises ArgumentError
-    for none or several.
+    An id is taken as it is where the list does not show it, or may not be read:
+    the hub knows better. Raises CliError for no such name, ArgumentError for several.
     """
     if not text.strip():
         raise ArgumentError(f"the {kind.noun} is empty: give its {kind.name_key} or its id")
@@ -75,6 +75,8 @@ def find_one(client: HubClient, kind: Kind, text: str) -> dict[str, Any]:
     found = found or [item for item in items if kind.name_of(item).casefold() == wanted]
     if len(found) == 1:
         return found[0]
+    if not found and kind.is_id(text):
+        return {kind.id_key: text}
     if not found:
         raise CliError(
             f"there is no {kind.noun} {text!r}", hint=f"radar-audit {kind.plural} list shows them"

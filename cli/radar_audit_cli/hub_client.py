@@ -149,13 +149,15 @@ class HubClient:
         """Return the object at `path` (below `/api`)."""
         return self._object(path)
 
-    def change(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+    def change(
+        self, method: str, path: str, body: Mapping[str, Any] | None, params: Params = ()
+    ) -> dict[str, Any]:
         """Make a change at `path` (below `/api`) and return the answer, empty if there is none.
 
         Raises UnreachableError or RefusedError; see `Transport.change`.
         """
         content = None if body is None else json.dumps(body).encode()
-        with self._transport.change(method, path, content) as answer:
+        with self._transport.change(method, path, content, params) as answer:
             text = answer.body(_MAX_ANSWER_BYTES)
         return self._decoded(text) if text else {}
 

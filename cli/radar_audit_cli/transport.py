@@ -133,23 +133,27 @@ class Transport:
         Waits and asks again, a bounded number of times, where the hub is busy.
         Raises UnreachableError, or RefusedError for any status but 200.
         """
-        query = f"?{urlencode(params)}" if params else ""
-        response = self._open(_Request("GET", f"{self.url}/api{path}{query}", None, read_seconds))
+        response = self._open(_Request("GET", self._address(path, params), None, read_seconds))
         with self._closing(response):
             yield Answer(response, self.url)
 
     @contextmanager
-    def change(self, method: str, path: str, body: bytes | None) -> Iterator[Answer]:
+    def change(
+        self, method: str, path: str, body: bytes | None, params: Params = ()
+    ) -> Iterator[Answer]:
         """Send a change to `path` (below `/api`), with a JSON body or none.
 
         Waits and sends again only where the hub refused before it did anything
         (429, or no connection at all). Raises UnreachableError, which says if the
         change may have been made, or RefusedError for any status but a 2xx.
         """
-        request = _Request(method, f"{self.url}/api{path}", body, READ_SECONDS)
-        response = self._open(request)
+        response = self._open(_Request(method, self._address(path, params), body, READ_SECONDS))
         with self._closing(response):
             yield Answer(response, self.url)
+
+    def _address(self, path: str, params: Params) -> str:
+        query = f"?{urlencode(params)}" if params else ""
+        return f"{self.url}/api{path}{query}"
 
     @contextmanager
     def _closing(self, response: urllib3.BaseHTTPResponse) -> Iterator[None]:

@@ -36,9 +36,9 @@ def list_(listing: Listing, connection: Connection) -> None:
     """List the clusters with the state of their agents."""
     client = connection.client()
     view = list_view(
-        ("id", "name", "environment", "status", "agent_version", "last_seen_at"),
+        ("id", "name", "environment", "agent.status", "agent.last_seen_at"),
         utc=listing.utc,
-        wide=("labels", "created_at"),
+        wide=("labels", "upgrade.state", "upgrade.version", "created_at"),
     )
     listing.show(client, client.in_org("clusters"), "clusters", view)
 
@@ -91,6 +91,7 @@ def _labels(texts: tuple[str, ...]) -> dict[str, str]:
 )
 @click.argument("name")
 @click.option("--environment", required=True, help="Such as production or staging.")
+@click.option("--id", "cluster_id", metavar="ID", help="Its id (default: a new one), cl_….")
 @_label_option
 @secret_options
 @output_option
@@ -100,6 +101,7 @@ def create(
     *,
     name: str,
     environment: str,
+    cluster_id: str | None,
     labels: tuple[str, ...],
     token_file: Path | None,
     force: bool,
@@ -111,6 +113,8 @@ def create(
     body: dict[str, Any] = {"name": name, "environment": environment}
     if labels:
         body["labels"] = _labels(labels)
+    if cluster_id is not None:
+        body["id"] = cluster_id
     client = connection.client()
     with reserved(token_file, force=force) as file:
         require_shown(form, file)
@@ -202,7 +206,7 @@ def rotate_token(
         confirm(f"The collector of {name} is refused until it has the new token", name, yes=yes)
         path = client.in_org("clusters", CLUSTER.id_of(found), "rotate-token")
         made = client.change("POST", path, None)
-        write_made(form, made, name="id", file=file, utc=utc)
+        write_made(form, made, name="cluster_id", file=file, utc=utc)
 
 
 @clusters.command(
@@ -221,4 +225,4 @@ def upgrade_agent(
     """Ask for an upgrade of CLUSTER's agent; it hears of it with its next heartbeat."""
     client = connection.client()
     path = client.in_org("clusters", _id(client, cluster), "upgrade-agent")
-    write_record(form, client.change("POST", path, {"version": version}), name="id", utc=utc)
+    write_record(form, client.change("POST", path, {"version": version}), name="version", utc=utc)

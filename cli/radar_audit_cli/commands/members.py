@@ -31,7 +31,11 @@ def members() -> None:
 def list_(listing: Listing, connection: Connection) -> None:
     """List the members with their roles and when they joined."""
     client = connection.client()
-    view = list_view(("user_id", "email", "role", "joined_at"), utc=listing.utc, id_key="user_id")
+    view = list_view(
+        ("user_id", "email", "role", "joined_at", "last_seen_at"),
+        utc=listing.utc,
+        id_key="user_id",
+    )
     listing.show(client, client.in_org("members"), "members", view)
 
 

@@ -41,19 +41,26 @@ def pats() -> None:
 
 @pats.command(
     "list",
-    short_help="List your tokens.",
-    epilog="Example: radar-audit pats list",
+    short_help="List tokens.",
+    epilog="Example: radar-audit pats list --user all",
+)
+@click.option(
+    "--user",
+    metavar="WHO",
+    default="me",
+    show_default=True,
+    help="Whose: me, a user_… id, or all (the last two for owners).",
 )
 @list_options
-def list_(listing: Listing, connection: Connection) -> None:
+def list_(user: str, listing: Listing, connection: Connection) -> None:
     """List the tokens with their scopes, when they expire and were last used."""
     client = connection.client()
     view = list_view(
-        ("id", "name", "scopes", "expires_at", "last_used_at"),
+        ("id", "name", "email", "scopes", "expires_at", "last_used_at"),
         utc=listing.utc,
-        wide=("created_at",),
+        wide=("created_at", "user_id"),
     )
-    listing.show(client, client.in_org("pats"), "pats", view)
+    listing.show(client, client.in_org("pats"), "pats", view, [("user", user)])
 
 
 @pats.command(
@@ -70,7 +77,10 @@ def list_(listing: Listing, connection: Connection) -> None:
     help="What it may be used for; repeatable (default: all that your role may do).",
 )
 @click.option(
-    "--expires", metavar="WHEN", help="Such as 90d or 12h, a date (its end, UTC), or a time."
+    "--expires",
+    metavar="WHEN",
+    help="Such as 90d or 12h, a date (its end, UTC), a time, or never (default: the "
+    "organization's own).",
 )
 @secret_options
 @output_option
@@ -91,7 +101,9 @@ def create(
     body: dict[str, Any] = {"name": name}
     if scopes:
         body["scopes"] = sorted(set(scopes))
-    if expires is not None:
+    if expires == "never":
+        body["expires_at"] = None
+    elif expires is not None:
         body["expires_at"] = later_instant(expires, "--expires", time.time_ns() // 1_000_000)
     client = connection.client()
     with reserved(token_file, force=force) as file:
@@ -105,13 +117,18 @@ def create(
     epilog="Example: radar-audit pats revoke ci",
 )
 @click.argument("token")
+@click.option("--reason", help="Why; it is written to the log.")
 @yes_option
 @connection_options
-def revoke(*, token: str, yes: bool, connection: Connection) -> None:
-    """Revoke TOKEN (its name or pat_… id, never the token itself) from the next request on."""
+def revoke(*, token: str, reason: str | None, yes: bool, connection: Connection) -> None:
+    """Revoke TOKEN (its name or pat_… id, never the token itself) from the next request on.
+
+    An owner revokes another's by its id; `pats list --user all` shows them.
+    """
     client = connection.client()
     found = find_one(client, PAT, token)
     name = PAT.name_of(found)
     confirm(f"This revokes the token {name} ({PAT.id_of(found)})", name, yes=yes)
-    client.change("DELETE", client.in_org("pats", PAT.id_of(found)), None)
+    why = () if reason is None else [("reason", reason)]
+    client.change("DELETE", client.in_org("pats", PAT.id_of(found)), None, why)
     click.echo(f"token {name} revoked", err=True)

@@ -8,6 +8,7 @@ commands. Never writes a token that goes to a file anywhere else.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from radar_audit_cli.secret_file import SecretFile
 from radar_audit_cli.text import cell_text
 from radar_audit_cli.times import shown_time, zone_name
 
+from .fields import value_at
 from .views import Column, Item, View, key_column
 from .writers import Report
 
@@ -24,37 +26,37 @@ _TOKEN_KEY = "token"  # noqa: S105 - contract: where an answer holds a token tha
 _TIME_SUFFIX = "_at"  # contract: every time in an answer is called so
 
 
-def time_column(key: str, *, utc: bool, title: str | None = None) -> Column:
-    """Return a column that shows the RFC 3339 time at `key`, or nothing."""
-    words = title or key.removesuffix(_TIME_SUFFIX).replace("_", " ").upper()
-    return Column(
-        f"{words} ({zone_name(utc=utc)})",
-        lambda item: _shown(item.get(key), utc=utc),
-        least_cells=19,
-        style=lambda _: "dim",
-    )
-
-
 def list_view(
     keys: tuple[str, ...], *, utc: bool, id_key: str = "id", wide: tuple[str, ...] = ()
 ) -> View:
     """Return the view of a list: `keys` as columns, `wide` more of them in the wide form.
 
-    A key that ends in `_at` holds a time. CSV has all of them as the hub wrote them.
+    A key may be a dotted name, and one that ends in `_at` holds a time. CSV has all of them
+    as the hub wrote them.
     """
     every = (*keys, *wide)
     return View(
         tuple(_column(key, utc=utc) for key in keys),
         name=lambda item: item.get(id_key),
         wide=tuple(_column(key, utc=utc) for key in every),
-        csv=tuple(key_column(key, key) for key in every),
+        csv=tuple(Column(key, partial(_at, key)) for key in every),
     )
 
 
 def _column(key: str, *, utc: bool) -> Column:
-    if key.endswith(_TIME_SUFFIX):
-        return time_column(key, utc=utc)
-    return key_column(key, key.replace("_", " ").upper())
+    title = key.rpartition(".")[2].removesuffix(_TIME_SUFFIX).replace("_", " ").upper()
+    if not key.endswith(_TIME_SUFFIX):
+        return Column(title, partial(_at, key))
+    return Column(
+        f"{title} ({zone_name(utc=utc)})",
+        lambda item: _shown(_at(key, item), utc=utc),
+        least_cells=19,
+        style=lambda _: "dim",
+    )
+
+
+def _at(key: str, item: Item) -> Any:
+    return value_at(item, key)
 
 
 def _shown(value: Any, *, utc: bool) -> str:
