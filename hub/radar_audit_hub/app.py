@@ -18,6 +18,7 @@ from radar_audit_runtime.tasks import Tasks
 from . import openapi
 from .audit import handlers as audit
 from .auth import handlers as auth
+from .billing import handlers as billing
 from .clusters import handlers as clusters
 from .context import HUB, Hub
 from .ingest import handlers as ingest
@@ -32,8 +33,8 @@ from .store.database import Database
 from .store.migrate import is_current, migrate
 from .tokens import handlers as tokens
 
-FEATURES = (openapi, auth, audit, ingest, clusters, tokens, signin)
-OUTBOX: Handlers = {}
+FEATURES = (openapi, auth, audit, ingest, clusters, tokens, signin, billing)
+OUTBOX: Handlers = {**billing.OUTBOX}
 JOB_RESTARTS = 1000  # a job that breaks is tried again: expired rows are hidden without it
 JOB_PAUSE_SECONDS = 10.0
 _logger = logging.getLogger(__name__)

@@ -49,6 +49,9 @@ class Metrics:
         self.outbox_oldest_seconds = self._gauge(
             "outbox_oldest_seconds", "How long the oldest outgoing work has been due"
         )
+        self.stripe_webhooks = self._counter(
+            "stripe_webhooks", "Webhooks that came from Stripe, or said so", ["result"]
+        )
         self.prune_rows = self._counter("prune_rows", "Expired rows deleted", [])
         self.prune_last_success = self._gauge(
             "prune_last_success_timestamp_seconds", "When the retention job last ended well"

@@ -15,6 +15,7 @@ from typing import Literal
 
 from radar_audit_runtime.settings import load, setting
 
+from .settings_billing import StripeSettings
 from .settings_signin import OidcSettings, SessionSettings, WorkosSettings, check_url
 
 PREFIX = "RADAR_AUDIT_HUB_"
@@ -136,6 +137,15 @@ class HubSettings:
     session: SessionSettings = field(default_factory=SessionSettings)
     oidc: OidcSettings = field(default_factory=OidcSettings)
     workos: WorkosSettings = field(default_factory=WorkosSettings)
+    stripe: StripeSettings = field(default_factory=StripeSettings)
+    downgrade_grace_days: int = setting(
+        7,
+        unit="days",
+        minimum=0,
+        maximum=90,
+        help="How long events are kept, unseen, that a smaller plan no longer shows, so that going "
+        "back to the larger one shows them again.",
+    )
 
     def __post_init__(self) -> None:
         """Refuse addresses and database URLs of another form. Raises ValueError."""

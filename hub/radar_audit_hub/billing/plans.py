@@ -31,18 +31,25 @@ _RANKS = {name: rank for rank, name in enumerate(PLANS)}
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """The Stripe price of each plan that is sold; None where a plan is not."""
+    """The Stripe prices of each plan: the first one is sold, older ones still pay for it."""
 
-    team: str | None = None
-    enterprise: str | None = None
+    team: tuple[str, ...] = ()
+    enterprise: tuple[str, ...] = ()
 
     def price_of(self, plan: str) -> str | None:
-        """Return the price of a plan, None if it is not sold here."""
-        return {TEAM: self.team, ENTERPRISE: self.enterprise}.get(plan)
+        """Return the price at which a plan is sold, None if it is not sold here."""
+        return next(iter(self._all().get(plan, ())), None)
 
     def plan_of(self, price: str) -> str | None:
         """Return the plan that a price pays for, None for one that is not ours."""
-        return next((plan for plan in (TEAM, ENTERPRISE) if self.price_of(plan) == price), None)
+        return next((plan for plan, prices in self._all().items() if price in prices), None)
+
+    def sold(self) -> tuple[str, ...]:
+        """Return the plans that can be bought."""
+        return tuple(plan for plan, prices in self._all().items() if prices)
+
+    def _all(self) -> dict[str, tuple[str, ...]]:
+        return {TEAM: self.team, ENTERPRISE: self.enterprise}
 
 
 def cluster_limit(plan: str) -> int | None:
