@@ -1,8 +1,9 @@
 """Builds the tests' small Go programs, once for each state of their sources.
 
 Owns the cache of built programs, outside the checkout (XDG_CACHE_HOME, else ~/.cache).
-Called by tests and benchmarks that compare with Go's own HTTP server. Never uses the
-network for their sources: the programs need Go's standard library alone.
+Called by tests and benchmarks that compare with Go's own HTTP server, and by those that
+ask the API server's own validator. Uses the network only for a program whose go.mod
+names modules, and only the first time.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from tests.cluster.toolchain import go_program
 _OLDEST_GO = "1.21.0"
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, oldest_go: str = _OLDEST_GO) -> Path:
     """Return the program of the Go sources in `folder`, built if it is not there yet.
 
     ClusterError, which says what to install, when there is no Go and none can be had.
     """
-    go = go_program(_OLDEST_GO, Progress())
+    go = go_program(oldest_go, Progress())
     environ = os.environ | {"GOTOOLCHAIN": "local", "GOFLAGS": "", "CGO_ENABLED": "0"}
     told = subprocess.run([go, "version"], env=environ, capture_output=True, check=True)
     digest = hashlib.sha256(told.stdout)
