@@ -33,7 +33,7 @@ from radar_audit_hub.store.database import Connection, Database
 from radar_audit_hub.store.recording import Happened, record
 from radar_audit_hub.store.tokens import insert_cluster_token, insert_pat
 
-CLUSTER_TOKEN_SCOPES = ("ingest", "agent")
+CLUSTER_TOKEN_SCOPES = ("ingest", "agent", "audit-settings:write")
 PROVISIONED_BY = "server_command"
 _EMAIL = re.compile(r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\Z")
 _NAME = re.compile(r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,100}\Z")

@@ -61,6 +61,10 @@ org = Table(
     whole_column("pat_default_days", null=True),
     # What people become who join by their domain.
     Column("default_role", TEXT, nullable=False, server_default="viewer"),
+    # What deviates from the plan's retention (`retention/in_force.py`); null: nothing.
+    text_column("retention", null=True),
+    # Counts the changes of the audit policy.
+    Column("settings_revision", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("id"),
 )
 app_user = Table(

@@ -6,7 +6,14 @@ migrations, which compare what they made with it. Never holds a table or a query
 
 from __future__ import annotations
 
-from . import schema_billing, schema_clusters, schema_members, schema_outbox, schema_signin
+from . import (
+    schema_billing,
+    schema_clusters,
+    schema_members,
+    schema_outbox,
+    schema_policy,
+    schema_signin,
+)
 from .schema import metadata
 
 __all__ = [
@@ -15,5 +22,6 @@ __all__ = [
     "schema_clusters",
     "schema_members",
     "schema_outbox",
+    "schema_policy",
     "schema_signin",
 ]
