@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.bench import (
     bench_classify,
     bench_export,
+    bench_gateway,
     bench_ingest,
     bench_leaf,
     bench_pages,
@@ -40,6 +41,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     bench_request.REQUEST,
     bench_export.EXPORT,
     bench_purge.PURGE,
+    bench_gateway.GATEWAY,
 )
 
 

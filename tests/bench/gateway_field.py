@@ -72,11 +72,11 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Field:
-    """All contestants, `direct` and `ours` always among them."""
+    """All contestants, `direct` and `ours` always among them; `openssl` has versions by program."""
 
     program: Path
     contestants: dict[str, Contestant]
-    openssl: str
+    openssl: dict[str, str]
 
     async def client(self, contestant: Contestant, work: str, **options: object) -> dict[str, Any]:
         """Run one measurement and return what the client says of it."""
@@ -112,7 +112,10 @@ async def running_field(folder: Path, *, peers: bool = True) -> AsyncIterator[Fi
         environment = _relay_environment()
         async with _relay(ours, theirs, backend.port, environment) as relay:
             field.append(relay)
-            yield Field(program, {each.name: each for each in field}, _openssl(environment))
+            openssl = {"relay": _openssl(environment)}
+            if peers:
+                openssl["HAProxy"] = _openssl_of_haproxy()
+            yield Field(program, {each.name: each for each in field}, openssl)
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,14 @@ def _openssl(environment: dict[str, str]) -> str:
         check=True,
     )
     return told.stdout.split()[1]
+
+
+def _openssl_of_haproxy() -> str:
+    told = subprocess.run(
+        [installed("haproxy", "haproxy"), "-vv"], capture_output=True, text=True, check=True
+    )
+    line = next(each for each in told.stdout.splitlines() if "Running on OpenSSL" in each)
+    return line.partition(": OpenSSL ")[2].split()[0]
 
 
 @contextlib.asynccontextmanager
