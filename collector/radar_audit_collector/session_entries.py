@@ -41,7 +41,9 @@ _SHELF: dict[Status, Shelf] = {
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One session as it stands; replaced as a whole when it changes.
 
-    `fingerprint` is what the session id is bound to. `due_ms` (Unix
+    `fingerprint` is what the session id is bound to. Of a refusal, `request` is the same
+    without the time, and `twin` the fingerprint of the same request as the other one saw
+    it, of gateway (`by_gateway`) and API server: each has a clock of its own. `due_ms` (Unix
     milliseconds) is when its status's time is over: an open session is then
     assumed to have ended, a held one is released, any other forgotten.
     Stamps are Unix microseconds of the API server's clock. `retry_key` binds
@@ -62,6 +64,32 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     ended_us: int = 0
     retry_key: str = ""
     verb: str = ""
+    request: str = ""
+    twin: str = ""
+    by_gateway: bool = False
+
+    def is_of(self, record: AuditRecord) -> bool:
+        """Tell whether it is about this request, as the same one saw it before."""
+        return fingerprint_of(record) in (self.fingerprint, self.twin)
+
+    def may_be_twin_of(self, record: AuditRecord) -> bool:
+        """Tell whether gateway and API server each saw this refusal, one of them only now."""
+        is_other = record.code == 403 and self.by_gateway != record.by_gateway
+        return is_other and not self.twin and self.request == request_of(record)
+
+    def refused(self, status: Status, due_ms: int) -> Entry:
+        """Return what is remembered of a refusal once it is told, or known to be a retry."""
+        return Entry(
+            status,
+            self.fingerprint,
+            due_ms,
+            received_us=self.received_us,
+            retry_key=self.retry_key,
+            verb=self.verb,
+            request=self.request,
+            twin=self.twin,
+            by_gateway=self.by_gateway,
+        )
 
     @property
     def shelf(self) -> Shelf:
@@ -87,14 +115,12 @@ def decode_entry(blob: bytes) -> Entry | None:
 
 def fingerprint_of(record: AuditRecord) -> str:
     """Return what makes a request itself: 8 bytes in hex over id, pod, user and received time."""
-    return _hash(
-        record.audit_id,
-        record.namespace,
-        record.pod,
-        record.subresource,
-        record.impersonated_user,
-        record.received_us,
-    )
+    return _hash(*_request(record), record.received_us)
+
+
+def request_of(record: AuditRecord) -> str:
+    """Return the same without the time, which is another where another clock has seen it."""
+    return _hash(*_request(record))
 
 
 def retry_key_of(record: AuditRecord) -> str:
@@ -136,6 +162,16 @@ def session_id_of(audit_id: str) -> str:
 def collided_id(audit_id: str, fingerprint: str) -> str:
     """Return the id of a session whose own id another session has: the same each time."""
     return f"dup-{fingerprint}-{_hash(audit_id, fingerprint)}"
+
+
+def _request(record: AuditRecord) -> tuple[str | None, ...]:
+    return (
+        record.audit_id,
+        record.namespace,
+        record.pod,
+        record.subresource,
+        record.impersonated_user,
+    )
 
 
 def _hash(*parts: str | int | None) -> str:

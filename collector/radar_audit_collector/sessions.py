@@ -30,6 +30,7 @@ from .session_entries import (
     decode_entry,
     encode_entry,
     fingerprint_of,
+    request_of,
     retry_key_of,
     session_id_of,
 )
@@ -167,7 +168,13 @@ class Sessions:
         elif known is not None:
             draft.counts.append("denied_known")  # a refusal has two stages that say the same
         else:
-            fresh = _with(fresh, retry_key=retry_key_of(record), verb=record.verb)
+            fresh = _with(
+                fresh,
+                retry_key=retry_key_of(record),
+                verb=record.verb,
+                request=request_of(record),
+                by_gateway=record.by_gateway,
+            )
             self._denied(session_id, fresh, now_ms, draft)
         self._hold_bounds(now_ms, draft)
         return draft.done()
@@ -334,10 +341,13 @@ class Sessions:
     # The table, its index and the durable state, always changed together.
 
     def _find(self, record: AuditRecord, draft: _Draft) -> tuple[str, Entry | None]:
-        fingerprint = fingerprint_of(record)
         session_id = session_id_of(record.audit_id)
         known = self._table.get(session_id)
-        if known is None or known.fingerprint == fingerprint:
+        if known is None or known.is_of(record):
+            return session_id, known
+        fingerprint = fingerprint_of(record)
+        if known.may_be_twin_of(record):
+            self._put(session_id, _with(known, twin=fingerprint), draft)
             return session_id, known
         session_id = collided_id(record.audit_id, fingerprint)
         known = self._table.get(session_id)
@@ -358,15 +368,7 @@ class Sessions:
         self, session_id: str, entry: Entry, status: Status, now_ms: int, draft: _Draft
     ) -> None:
         due_ms = now_ms + self._limits.remember_ms
-        refused = Entry(
-            status,
-            entry.fingerprint,
-            due_ms,
-            received_us=entry.received_us,
-            retry_key=entry.retry_key,
-            verb=entry.verb,
-        )
-        self._put(session_id, refused, draft)
+        self._put(session_id, entry.refused(status, due_ms), draft)
 
     def _forget(self, session_id: str, entry: Entry, draft: _Draft) -> None:
         if entry.status == "panic_held":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
+from radar_audit_collector.capture.record import AuditRecord, parse_line
 from radar_audit_collector.session_entries import actor_of
 from radar_audit_collector.sessions import SessionLimits, Sessions, Step
 from radar_audit_events.schema import validate_metadata
@@ -216,6 +218,50 @@ def test_id_that_a_client_used_twice_gets_a_second_session(changes: dict[str, An
     assert journal.counts["collision"] == 1
     repeated = Journal().feed([STARTED, other[0]])
     assert repeated.events[1] == journal.events[1]
+
+
+def seen_by_gateway(line: bytes, later_us: int = 3_000) -> AuditRecord:
+    """Return a refusal as the gateway tells of it: by its own clock."""
+    record = parse_line(line)
+    assert isinstance(record, AuditRecord)
+    return msgspec.structs.replace(
+        record,
+        by_gateway=True,
+        received_us=record.received_us + later_us,
+        stage_us=record.stage_us + later_us,
+    )
+
+
+@pytest.mark.parametrize("crash", [False, True])
+@pytest.mark.parametrize("gateway_first", [True, False])
+@pytest.mark.parametrize("verbs", [("get",), ("create",), ("get", "create")])
+def test_refusal_seen_by_gateway_and_api_server_is_one_event(
+    verbs: tuple[str, ...], gateway_first: bool, crash: bool
+) -> None:
+    lines = [refused(f"r{n}", verb, 0.1 * n) for n, verb in enumerate(verbs)]
+    seen = [seen_by_gateway(line) for line in lines]
+    journal = Journal()
+    for items in (seen, lines) if gateway_first else (lines, seen):
+        journal.feed(items)
+        if crash:
+            journal.crash()
+    journal.feed([*lines, *seen]).tick(NOW_MS + 5_000)
+    assert [fact[1] for fact in facts(journal)] == ["r0"]
+    assert "collision" not in journal.counts
+
+
+def test_refusals_that_a_client_gave_one_id_stay_two_for_the_gateway() -> None:
+    first, second = refused("g", "get", 0.0), refused("g", "get", 5.0)
+    journal = Journal().feed([seen_by_gateway(first), first, seen_by_gateway(second), second])
+    ids = [fact[1] for fact in facts(journal)]
+    assert ids[0] == "g"
+    assert len(set(ids)) == len(ids) >= 2
+    assert journal.counts["collision"] == len(ids) - 1
+
+
+def test_start_under_the_id_of_a_refusal_is_not_taken_for_it() -> None:
+    journal = Journal().feed([seen_by_gateway(refused(ID, "get", -5.0)), STARTED])
+    assert [fact[0] for fact in facts(journal)] == ["cluster.action_denied", "pod.exec_started"]
 
 
 @pytest.mark.parametrize(

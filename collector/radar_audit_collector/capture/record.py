@@ -63,7 +63,8 @@ class AuditRecord(msgspec.Struct, frozen=True, gc=False):
 
     Times are Unix microseconds. `code` is the HTTP status that was audited, null
     where there is none. `user_agent_hash` is 8 bytes in hex and empty unless the
-    code is 403: it serves only to find the retry of a refused request.
+    code is 403: it serves only to find the retry of a refused request. `by_gateway`
+    tells that the times are the gateway's own and not the API server's.
     """
 
     audit_id: str
@@ -82,6 +83,7 @@ class AuditRecord(msgspec.Struct, frozen=True, gc=False):
     stdin: bool
     tty: bool
     user_agent_hash: str
+    by_gateway: bool = False
 
     @property
     def upgrade(self) -> Literal["websocket", "spdy"]:

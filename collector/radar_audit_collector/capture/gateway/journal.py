@@ -162,7 +162,7 @@ class GatewayJournal:
         elif kind == "dropped":
             group.lost += message["count"]
         else:
-            facts = msgspec.convert(message["facts"] | _STAGE, RelayFacts)
+            facts = msgspec.convert(message["facts"] | _OF_GATEWAY, RelayFacts)
             verdict = classify(facts, rules)
             if kind == "open":
                 self._open(heard, message["ref"], facts, verdict, group)
@@ -253,4 +253,4 @@ class GatewayJournal:
 
 
 # A start is audited at ResponseStarted; so is every other answer that the relay tells of.
-_STAGE = {"stage": "ResponseStarted"}
+_OF_GATEWAY = {"stage": "ResponseStarted", "by_gateway": True}
