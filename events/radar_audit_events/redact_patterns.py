@@ -62,7 +62,7 @@ SLACK_HOOK = re.compile(
     rf"(?P<host>hooks\.slack(?:-gov)?\.com\\?/)(?P<secret>{_RUN})", re.IGNORECASE | re.DOTALL
 )
 TOKEN = re.compile(
-    r"(?P<kind>rh[pcsl]_|[srp]k_(?:live|test)_|whsec_|xox[a-z]-|xapp-"
+    r"(?P<kind>rh[pcsli]_|[srp]k_(?:live|test)_|whsec_|xox[a-z]-|xapp-"
     # how a browser sends a Kubernetes token when it opens a terminal
     rf"|base64url\.bearer\.authorization\.k8s\.io\.){_TOKEN_CHAR}++"
 )

@@ -1,9 +1,9 @@
 """Secrets that the hub hands out: their form, and the only form in which they are stored.
 
 Owns the two kinds of bearer token, `rhp_` for a person's access token (PAT) and `rhc_` for a
-cluster, and two that only browsers hold: `rhs_` a session, `rhl_` a link to sign in. Called by
-whatever creates or checks one. Pure: randomness is an argument. Never logs, and never gives back
-a secret from its hash.
+cluster; and what is in cookies and links: `rhs_` a session, `rhl_` signing in, `rhi_` an
+invitation. Called by whatever creates or checks one. Pure: randomness is an argument. Never
+logs, and never gives back a secret from its hash.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import re
 from typing import Literal, cast
 
 SECRET_BYTES = 32  # 256 bits: a plain hash is enough, there is nothing to guess by dictionary
-Kind = Literal["rhp", "rhc", "rhs", "rhl"]
-_FORM = re.compile(r"^(rhp|rhc|rhs|rhl)_[A-Za-z0-9_-]{43}\Z")
+Kind = Literal["rhp", "rhc", "rhs", "rhl", "rhi"]
+_FORM = re.compile(r"^(rhp|rhc|rhs|rhl|rhi)_[A-Za-z0-9_-]{43}\Z")
 
 
 def new_token(kind: Kind, random: bytes) -> str:

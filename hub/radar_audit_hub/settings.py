@@ -16,6 +16,7 @@ from typing import Literal
 from radar_audit_runtime.settings import load, setting
 
 from .settings_billing import StripeSettings
+from .settings_mail import SmtpSettings
 from .settings_signin import OidcSettings, SessionSettings, WorkosSettings, check_url
 
 PREFIX = "RADAR_AUDIT_HUB_"
@@ -137,6 +138,7 @@ class HubSettings:
     session: SessionSettings = field(default_factory=SessionSettings)
     oidc: OidcSettings = field(default_factory=OidcSettings)
     workos: WorkosSettings = field(default_factory=WorkosSettings)
+    smtp: SmtpSettings = field(default_factory=SmtpSettings)
     stripe: StripeSettings = field(default_factory=StripeSettings)
     downgrade_grace_days: int = setting(
         7,

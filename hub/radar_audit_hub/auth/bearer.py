@@ -40,6 +40,7 @@ _BROWSERS = "what a browser signs in with is no token; a personal one (rhp_) is 
 _WRONG_KIND = {
     "rhs": _BROWSERS,
     "rhl": _BROWSERS,
+    "rhi": "an invitation is accepted by POST /api/invitations/accept, signed in otherwise",
     "rhp": "this path takes a cluster token (rhc_), not a personal access token",
     "rhc": "a cluster token reaches /api/ingest and /api/agent only; a personal one is needed",
 }

@@ -1,0 +1,1 @@
+"""Asking people into an organization, by a link that works once."""
