@@ -117,11 +117,12 @@ class AgentState:
         same = kept is not None and _version(kept.document) == _version(document)
         if dry_run:
             return self._tried(cluster, owner_id, document)
-        if not same:
-            self.owners[owner_id] = Stored(document, cluster.cluster_id)
-            self.accepted += 1
-            self._settle(owner_id, document)
-        return self._answer(cluster, owner_id, "unchanged" if same else "stored")
+        if same:
+            return self._answer(cluster, owner_id, "unchanged")
+        self.owners[owner_id] = Stored(document, cluster.cluster_id)
+        self.accepted += 1
+        self._settle(owner_id, document)
+        return self._answer(cluster, owner_id, "stored")
 
     def delete(self, cluster: Cluster, owner_id: str, policy: str, uid: str | None) -> None:
         """Release an owner; nothing happens if there is none of that uid."""
@@ -201,9 +202,9 @@ class AgentState:
 
     def _release_missing(self, mine: dict[str, Stored], live: set[str]) -> list[str]:
         missing = {name: kept for name, kept in mine.items() if name not in live}
+        now = self.now_ms()
         for name in live & mine.keys():
             mine[name].missing_since_ms = None
-        now = self.now_ms()
         if 2 * len(missing) > len(mine) and len(missing) > 1:
             since = self.blocked.since if self.blocked else format_ms(now)
             self.blocked = ReleaseBlocked(missing=len(missing), known=len(mine), since=since)
@@ -256,9 +257,8 @@ class AgentState:
         if hours >= key.effective_hours:
             key.effective_hours, key.pending = hours, None
         elif key.pending is None or key.pending.effective_hours != hours:
-            at = format_ms(self.now_ms() + delay_hours * HOUR_MS)
-            count = self._would_delete(hours)
-            key.pending = Pending(effective_hours=hours, at=at, would_delete=count)
+            at, count = self.now_ms() + delay_hours * HOUR_MS, self._would_delete(hours)
+            key.pending = Pending(effective_hours=hours, at=format_ms(at), would_delete=count)
 
     def _release(self, owner_id: str) -> None:
         gone = self.owners.pop(owner_id)
@@ -344,9 +344,8 @@ class AgentState:
         return sum(age > hours for age in self.event_hours)
 
     def _holder(self, key: Key) -> Holder | None:
-        if key.holder is None:
-            return None
-        return Holder(owner_id=key.holder, since=format_ms(key.since_ms))
+        since = format_ms(key.since_ms)
+        return Holder(owner_id=key.holder, since=since) if key.holder else None
 
     def _capture(self, cluster: Cluster) -> CaptureState | None:
         for kept in self.owners.values():
@@ -386,9 +385,9 @@ def _own(cluster: Cluster, owner_id: str) -> None:
 
 def _check_queries(document: OwnerDocument) -> None:
     rules = document.notifications.rules if document.notifications else []
-    holds = document.retention.holds if document.retention else []
     named = [(f"notifications.rules.{rule.name}.query", rule.query) for rule in rules]
-    named += [(f"retention.holds.{hold.name}.query", hold.query) for hold in holds]
+    for hold in document.retention.holds if document.retention else []:
+        named.append((f"retention.holds.{hold.name}.query", hold.query))
     for field_name, query in named:
         try:
             parse(query or "")
