@@ -164,15 +164,12 @@ class AgentState:
             if kept.cluster_id == cluster.cluster_id and not kept.is_detached
         }
         released = self._release_missing(mine, set(live)) if sent.is_complete else []
+        kept = {name: _version(each.document) for name, each in self.owners.items()}
         drifted = [
             name
             for name, owner in live.items()
             if not owner.is_suspended
-            and (
-                name not in self.owners
-                or _version(self.owners[name].document)
-                != (owner.uid, owner.generation, owner.spec_hash)
-            )
+            and kept.get(name) != (owner.uid, owner.generation, owner.spec_hash)
         ]
         states = [
             OwnerState(
@@ -351,8 +348,8 @@ class AgentState:
         for kept in self.owners.values():
             wanted = kept.document.capture
             if kept.cluster_id == cluster.cluster_id and wanted is not None:
-                sick = any(not each.is_healthy for each in self.collectors)
-                held_back = wanted.failure_policy == "required" and sick
+                held_back = wanted.failure_policy == "required"
+                held_back = held_back and any(not each.is_healthy for each in self.collectors)
                 if held_back:
                     wanted = msgspec.structs.replace(wanted, failure_policy="best_effort")
                 return CaptureState(etag=capture_etag(wanted), is_required_held_back=held_back)
@@ -386,8 +383,8 @@ def _own(cluster: Cluster, owner_id: str) -> None:
 def _check_queries(document: OwnerDocument) -> None:
     rules = document.notifications.rules if document.notifications else []
     named = [(f"notifications.rules.{rule.name}.query", rule.query) for rule in rules]
-    for hold in document.retention.holds if document.retention else []:
-        named.append((f"retention.holds.{hold.name}.query", hold.query))
+    holds = document.retention.holds if document.retention else []
+    named += [(f"retention.holds.{hold.name}.query", hold.query) for hold in holds]
     for field_name, query in named:
         try:
             parse(query or "")
