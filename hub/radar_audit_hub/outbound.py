@@ -53,9 +53,9 @@ class Outbound:
         timeout_seconds: float = TIMEOUT_SECONDS,
         limit_bytes: int = MAX_ANSWER_BYTES,
     ) -> OutboundAnswer:
-        """Send one request, once, and return the answer; `tls` None trusts what the system does.
+        """Send one request and return the answer; `tls` None trusts what the system does.
 
-        Raises OutboundError if none comes in time, or one that is longer than `limit_bytes`.
+        It is sent once, but for a GET over a kept connection that turns out to be closed. Raises OutboundError if none comes in time, or one that is longer than `limit_bytes`.
         """
         try:
             async with (

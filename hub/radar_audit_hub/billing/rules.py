@@ -57,7 +57,7 @@ def reason_of(before: Standing, after: Standing) -> str | None:
         return "canceled"
     if before.status is None or before.status in ENDED:
         return "checkout"
-    if before.status in _PAID and after.status in _UNPAID:
+    if after.status in _UNPAID and after.status != before.status:
         return "payment_failed"
     if before.status == "incomplete" and after.status in _PAID:
         return "checkout"  # its first payment took a while
