@@ -253,8 +253,13 @@ async def sqlite_template(path: Path) -> None:
 
 
 @asynccontextmanager
-async def running_hub(url: str, *, migrated: bool, **changes: Any) -> AsyncIterator[HubUnderTest]:
-    """Serve a hub over the database at `url` with one org and its owner."""
+async def running_hub(
+    url: str, *, migrated: bool, new: bool = True, **changes: Any
+) -> AsyncIterator[HubUnderTest]:
+    """Serve a hub over the database at `url` with one org and its owner.
+
+    Not `new`: one more replica over a database that has them already.
+    """
     settings = settings_for(url, **changes)
     clock = Clock()
     db = await Database.open(url, pool_size=settings.database_pool_size)
@@ -268,8 +273,9 @@ async def running_hub(url: str, *, migrated: bool, **changes: Any) -> AsyncItera
     async with aiohttp.ClientSession(timeout=timeout) as client:
         under_test = HubUnderTest(hub, app, f"http://127.0.0.1:{port}", clock, client)
         try:
-            await under_test.add_org(ORG)
-            under_test.owner = await under_test.add_person()
+            if new:
+                await under_test.add_org(ORG)
+                under_test.owner = await under_test.add_person()
             yield under_test
         finally:
             await hub.signal.stop()
