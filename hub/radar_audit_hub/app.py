@@ -29,6 +29,7 @@ from .protocol import listener
 from .retention import job as retention
 from .settings import PREFIX, HubSettings, split_address
 from .signin import handlers as signin
+from .signin.state import SIGNIN, Signin
 from .store.database import Database
 from .store.migrate import is_current, migrate
 from .tokens import handlers as tokens
@@ -54,6 +55,7 @@ def build_app(hub: Hub) -> web.Application:
     app.on_response_prepare.append(mark)
     app[HUB] = hub
     app[ingest.INGEST] = ingest.Ingest.create(hub)
+    app[SIGNIN] = Signin.create(hub)
     for feature in FEATURES:
         app.add_routes(feature.routes())
     return app

@@ -113,6 +113,15 @@ def show_members(members: Sequence[Member], output: str) -> None:
     show_table((("EMAIL", "ROLE", "USER"), *((m.email, m.role, m.user_id) for m in members)))
 
 
+def show_link(url: str, output: str) -> None:
+    """Print a one-time link to sign in: a secret."""
+    if output == "json":
+        show_json({"url": url, "minutes": 10})
+        return
+    click.echo(url)
+    click.echo("It works once, within 10 minutes; whoever opens it is signed in.", err=True)
+
+
 def show_purge(report: PurgeReport, output: str, *, dry_run: bool) -> None:
     """Print what was deleted, or would be."""
     if output == "json":

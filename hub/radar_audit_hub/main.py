@@ -1,7 +1,8 @@
 """The program `radar-audit-hub`: its commands, options and exit codes.
 
-Owns the command line; what a command does is in `app.py` (serve), `bootstrap.py` (init, member)
-and `retention/job.py` (purge). Called by the console script. Never shows the database's URL.
+Owns the command line; what a command does is in `app.py` (serve), `bootstrap.py` (init, member),
+`signin/new_link.py` and `retention/job.py` (purge). Called by the console script. Never shows
+the database's URL.
 
 Exit codes: 0 done, 1 it could not be done, 2 wrong usage or settings.
 """
@@ -35,6 +36,7 @@ from .openapi import document
 from .retention.job import Lease, Purger, expired_now, run_round
 from .retention.policy import PLAN_DAYS
 from .settings import PREFIX, HubSettings, load_settings
+from .signin.new_link import create_link
 from .store.control import list_members, list_orgs
 from .store.database import Database, DatabaseUrlError
 from .store.driver_logs import hide_statements
@@ -212,6 +214,23 @@ def member_list(config: Path | None, /, *, org_id: str | None, output: str) -> N
             raise console.CommandError(f"there is no organization {chosen}")
         async with db.read() as connection:
             console.show_members(await list_members(connection, chosen), output)
+
+    _run(config, work)
+
+
+@main.command("signin-link")
+@click.option("--email", required=True, help="The e-mail of who is to sign in.")
+@_output
+@click.pass_obj
+def signin_link(config: Path | None, /, *, email: str, output: str) -> None:
+    """Print a link that signs a person in with a browser: once, within 10 minutes.
+
+    Whoever has the link is that person.
+    """
+    public_url = _settings(config).public_url
+
+    async def work(db: Database) -> None:
+        console.show_link(await create_link(db, email, public_url, _means()), output)
 
     _run(config, work)
 

@@ -14,6 +14,7 @@ from radar_audit_runtime.settings import setting
 
 ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+    "Ed25519",
 )  # fmt: skip
 _PREFIX = "RADAR_AUDIT_HUB_"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -87,6 +88,7 @@ class OidcSettings:
 
     def __post_init__(self) -> None:
         """Refuse half a provider and unsafe algorithms. Raises ValueError."""
+        check_file(f"{_PREFIX}OIDC_CA_FILE", self.ca_file)
         if self.issuer is None:
             return
         check_url(f"{_PREFIX}OIDC_ISSUER", self.issuer)
@@ -117,9 +119,16 @@ class WorkosSettings:
 
     def __post_init__(self) -> None:
         """Refuse half a set-up. Raises ValueError."""
+        check_file(f"{_PREFIX}WORKOS_CA_FILE", self.ca_file)
         check_url(f"{_PREFIX}WORKOS_URL", self.url)
         if self.api_key is not None and not self.client_id:
             raise ValueError(f"{_PREFIX}WORKOS_CLIENT_ID is needed where WORKOS_API_KEY is set")
+
+
+def check_file(variable: str, path: Path | None) -> None:
+    """Refuse a file that is not there. Raises ValueError."""
+    if path is not None and not path.is_file():
+        raise ValueError(f"{variable} must name a file that can be read")
 
 
 def check_url(variable: str, url: str) -> None:
@@ -127,12 +136,21 @@ def check_url(variable: str, url: str) -> None:
 
     A cookie, a code or a token would otherwise cross the network readable.
     """
-    parts = urlsplit(url)
-    plain = parts.scheme == "http" and parts.hostname in _LOOPBACK
-    bare = not parts.query and not parts.fragment and "@" not in parts.netloc
-    if (parts.scheme == "https" or plain) and parts.hostname and bare:
+    if is_safe_url(url) and not urlsplit(url).query:
         return
     raise ValueError(
         f"{variable} must be an https:// URL (http:// on 127.0.0.1 or localhost only) "
         "without user, query and fragment"
     )
+
+
+def is_safe_url(url: str) -> bool:
+    """Tell whether a URL is https (or http on this machine), without user and fragment."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    plain = parts.scheme == "http" and host in _LOOPBACK
+    bare = not parts.fragment and "@" not in parts.netloc
+    return (parts.scheme == "https" or plain) and bool(host) and bare

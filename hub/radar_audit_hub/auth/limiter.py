@@ -1,6 +1,7 @@
 """Counts refused tokens per address, in bounded memory.
 
-Owns `FailureLimiter`. Called by `bearer.py` for each refused token. Never holds up a
+Owns `FailureLimiter`. Called by `bearer.py` for each refused token, and by signing in, which
+counts every attempt and also those of one person. Never holds up a
 valid one: many people share the address of a proxy. A token has 256 random bits,
 so this saves work and log lines; guessing is hopeless with or without it.
 """
@@ -18,9 +19,11 @@ MAX_ADDRESSES = 10_000
 class FailureLimiter:
     """At most `per_minute` refusals of one address in a window of 60 s are answered as such."""
 
-    def __init__(self, per_minute: int) -> None:
-        """Know no address yet."""
-        self._per_minute = per_minute
+    def __init__(
+        self, per_minute: int, sentence: str = "too many refused tokens from this address"
+    ) -> None:
+        """Know no address yet; `sentence` is what one above the limit is told."""
+        self._per_minute, self._sentence = per_minute, sentence
         self._seen: OrderedDict[str, tuple[int, int]] = OrderedDict()  # window's start, count
 
     def __len__(self) -> int:
@@ -37,4 +40,4 @@ class FailureLimiter:
             self._seen.popitem(last=False)  # the address that failed longest ago
         if count >= self._per_minute:
             seconds = max(1, (start + WINDOW_MS - now_ms + 999) // 1000)
-            raise TooManyRequestsError("too many refused tokens from this address", seconds)
+            raise TooManyRequestsError(self._sentence, seconds)

@@ -24,6 +24,7 @@ from radar_audit_hub.declarations import declare
 from radar_audit_hub.errors import ForbiddenError, NotFoundError, UnauthorizedError
 from radar_audit_hub.store.sessions import ListedSession, list_sessions, revoke_session
 
+from . import link, oidc
 from .opening import MAX_SESSIONS, note_in_orgs
 
 _NO_SESSION = "nobody is signed in here: there is no session's cookie"
@@ -135,4 +136,6 @@ def routes() -> list[web.RouteDef]:
         declare(web.delete("/api/session", sign_out), events=_SIGNOUT),
         web.get("/api/sessions", show_sessions, allow_head=False),
         declare(web.delete("/api/sessions/{session_id}", end_session), events=_SIGNOUT),
+        *oidc.routes(),
+        *link.routes(),
     ]

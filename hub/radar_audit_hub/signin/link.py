@@ -1,0 +1,74 @@
+"""Signing in by a one-time link that the command on the server prints.
+
+Owns the link's two routes. Opening the address shows a button and does nothing else, so that a
+program that looks ahead at links (mail scanners, browsers) uses none up; pressing it signs in.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from radar_audit_hub.auth.sessions import require_own_page
+from radar_audit_hub.context import HUB
+from radar_audit_hub.credentials import kind_of_token, token_hash
+from radar_audit_hub.declarations import declare
+from radar_audit_hub.errors import ForbiddenError
+from radar_audit_hub.json_edge import no_parameters
+from radar_audit_hub.store.control import Person
+from radar_audit_hub.store.identities import find_person
+from radar_audit_hub.store.logins import take_link
+
+from .opening import EVENTS, open_session
+from .return_path import HOME
+from .state import SIGNIN
+from .underway import arrive, count_start
+
+PATH = "/api/auth/link/{token}"
+_USED = "this link was used already, is older than 10 minutes, or never was one; get a new one"
+_PAGE = b"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Radar Audit</title>
+<form method="post"><button autofocus>Sign in to Radar Audit</button></form></html>
+"""
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'",
+    # The address is the secret. Not "no-referrer": the button's Origin would be null then.
+    "Referrer-Policy": "same-origin",
+}
+
+
+async def show_button(request: web.Request) -> web.Response:
+    """Answer with a button; the same for every link, good or not."""
+    no_parameters(request)
+    return web.Response(body=_PAGE, content_type="text/html", charset="utf-8", headers=_HEADERS)
+
+
+async def use(request: web.Request) -> web.Response:
+    """Use the link up and sign its person in."""
+    no_parameters(request)
+    require_own_page(request)
+    count_start(request)
+    person = await _take(request, request.match_info["token"])
+    request.app[SIGNIN].ends.count(person.user_id, request.app[HUB].now_ms())
+    secret = await open_session(request, person, "link")
+    return arrive(request, secret, HOME)
+
+
+async def _take(request: web.Request, token: str) -> Person:
+    hub = request.app[HUB]
+    person = None
+    if kind_of_token(token) == "rhl":
+        async with hub.db.write() as connection:
+            user_id = await take_link(connection, token_hash(token), hub.now_ms())
+            person = None if user_id is None else await find_person(connection, user_id)
+    if person is None:
+        hub.auth_failures.count(request.remote or "", hub.now_ms())
+        raise ForbiddenError(_USED)
+    return person
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the link's routes."""
+    return [
+        web.get(PATH, show_button, allow_head=False),
+        declare(web.post(PATH, use), events=EVENTS),
+    ]

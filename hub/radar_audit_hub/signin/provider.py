@@ -1,0 +1,191 @@
+"""The OpenID provider as the hub sees it: discovery, keys, and the code for an ID token.
+
+Owns what is fetched from the provider, and how long it is kept. Called by `oidc.py`. Every
+address comes from the discovery document of the issuer that the settings name, and must be
+https (http on this machine only). Never logs a code, a token or a secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from radar_audit_hub.errors import ForbiddenError, UnavailableError
+from radar_audit_hub.outbound import Outbound, OutboundAnswer, OutboundError
+from radar_audit_hub.settings_signin import OidcSettings, is_safe_url
+
+from .id_token import Expected, IdTokenError, Json, read_id_token
+
+KEPT_MS = 3_600_000  # discovery and keys; keys also when one is asked for that is not there
+REFETCH_MS = 60_000  # at least between two fetches of the keys
+MAX_KEYS = 100
+_LIMIT_BYTES = 256 * 1024
+_TIMEOUT_SECONDS = 10.0
+_AWAY = "the identity provider does not answer as it should; try again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """What the discovery document says; `names_itself` if answers must carry the issuer."""
+
+    authorization: str
+    token: str
+    keys: str
+    basic: bool
+    names_itself: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    value: Any
+    at_ms: int
+
+
+class Provider:
+    """The provider of the settings; safe to be used by many requests at once."""
+
+    def __init__(
+        self, settings: OidcSettings, outbound: Outbound, now_ms: Callable[[], int]
+    ) -> None:
+        """Fetch nothing yet. Raises OSError for a ca_file that cannot be read."""
+        self.issuer = settings.issuer or ""
+        self.client_id = settings.client_id or ""
+        self._settings, self._outbound, self._now_ms = settings, outbound, now_ms
+        self._tls = trusting(settings.ca_file)
+        self._endpoints: _Kept | None = None
+        self._keys: _Kept | None = None
+        self._lock = asyncio.Lock()
+
+    async def endpoints(self) -> Endpoints:
+        """Return the provider's addresses. Raises UnavailableError."""
+        async with self._lock:
+            kept = self._endpoints
+            if kept is None or not 0 <= self._now_ms() - kept.at_ms < KEPT_MS:
+                url = self.issuer.rstrip("/") + "/.well-known/openid-configuration"
+                kept = _Kept(self._read(await self._get(url)), self._now_ms())
+                self._endpoints = kept
+        found: Endpoints = kept.value
+        return found
+
+    def _read(self, document: Json) -> Endpoints:
+        if document.get("issuer") != self.issuer:
+            raise UnavailableError("the identity provider calls itself by another name")
+        methods = document.get("token_endpoint_auth_methods_supported")
+        return Endpoints(
+            authorization=_address(document, "authorization_endpoint"),
+            token=_address(document, "token_endpoint"),
+            keys=_address(document, "jwks_uri"),
+            basic=not isinstance(methods, list) or "client_secret_basic" in methods,
+            names_itself=document.get("authorization_response_iss_parameter_supported") is True,
+        )
+
+    async def claims(self, code: str, *, verifier: str, nonce: str, redirect_uri: str) -> Json:
+        """Redeem a code and return the claims of its ID token, checked.
+
+        Raises ForbiddenError for a code or a token that is no good, UnavailableError.
+        """
+        answer = await self._redeem(code, verifier, redirect_uri)
+        token, access = answer.get("id_token"), answer.get("access_token")
+        if not isinstance(token, str):
+            raise ForbiddenError("the identity provider sent no ID token")
+        expected = Expected(
+            issuer=self.issuer,
+            client_id=self.client_id,
+            nonce=nonce,
+            algorithms=self._settings.algorithms,
+            access_token=access if isinstance(access, str) else None,
+            now_seconds=self._now_ms() / 1000,
+        )
+        try:
+            return read_id_token(token, await self._published(KEPT_MS), expected)
+        except IdTokenError as error:
+            if not error.key_unknown:
+                raise
+        # The issuer may have changed its keys since.
+        return read_id_token(token, await self._published(REFETCH_MS), expected)
+
+    async def _published(self, kept_ms: int) -> list[Json]:
+        """Return the issuer's keys, fetched less than `kept_ms` ago."""
+        url = (await self.endpoints()).keys
+        async with self._lock:
+            kept = self._keys
+            if kept is None or not 0 <= self._now_ms() - kept.at_ms < kept_ms:
+                keys = (await self._get(url)).get("keys")
+                if not isinstance(keys, list):
+                    raise UnavailableError(_AWAY)
+                usable = [key for key in keys[:MAX_KEYS] if isinstance(key, dict)]
+                kept = self._keys = _Kept(usable, self._now_ms())
+        found: list[Json] = kept.value
+        return found
+
+    async def _redeem(self, code: str, verifier: str, redirect_uri: str) -> Json:
+        endpoints = await self.endpoints()
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "code_verifier": verifier,
+        }
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        secret = self._settings.client_secret
+        if secret is not None and endpoints.basic:
+            pair = f"{quote(self.client_id, safe='')}:{quote(secret, safe='')}"
+            headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+        else:
+            form["client_id"] = self.client_id
+            if secret is not None:
+                form["client_secret"] = secret
+        answer = await self._ask("POST", endpoints.token, headers, urlencode(form).encode())
+        if 400 <= answer.status < 500:
+            raise ForbiddenError("the identity provider does not take this sign-in; begin anew")
+        return _document(answer)
+
+    async def _get(self, url: str) -> Json:
+        return _document(await self._ask("GET", url, {}, None))
+
+    async def _ask(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> OutboundAnswer:
+        try:
+            return await self._outbound.send(
+                method,
+                url,
+                headers={"Accept": "application/json", **headers},
+                body=body,
+                tls=self._tls if urlsplit(url).scheme == "https" else None,
+                timeout_seconds=_TIMEOUT_SECONDS,
+                limit_bytes=_LIMIT_BYTES,
+            )
+        except OutboundError:
+            raise UnavailableError(_AWAY) from None
+
+
+def _address(document: Json, name: str) -> str:
+    url = document.get(name)
+    if not isinstance(url, str) or not is_safe_url(url):
+        raise UnavailableError("the identity provider names no safe addresses of its own")
+    return url
+
+
+def _document(answer: OutboundAnswer) -> Json:
+    if answer.status != 200:
+        raise UnavailableError(_AWAY)
+    try:
+        found = msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise UnavailableError(_AWAY)
+    return found
+
+
+def trusting(ca_file: Any) -> ssl.SSLContext | None:
+    """Return a TLS context that trusts the certificates of a file, None to trust the system's."""
+    return None if ca_file is None else ssl.create_default_context(cafile=str(ca_file))
