@@ -62,7 +62,7 @@ class Known:
 class Census:
     """What a list of live owners means: who is released, newly missing, and back again.
 
-    `is_blocked`: more than half of the known are missing, so nobody is released.
+    `is_blocked`: more than half of the known (and more than one) are missing: nobody is released.
     """
 
     released: tuple[str, ...] = ()
@@ -84,7 +84,8 @@ def census(
         return Census(back=back)
     missing = [owner for owner in known if owner.owner_id not in live]
     newly = tuple(o.owner_id for o in missing if o.missing_since_ms is None)
-    blocked = len(missing) * 2 > len(known) and not agreed
+    # One that is gone is a deletion that nobody saw; several, and most of them, rather a fault.
+    blocked = len(missing) > 1 and len(missing) * 2 > len(known) and not agreed
     long_gone = tuple(
         owner.owner_id
         for owner in missing

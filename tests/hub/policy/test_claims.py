@@ -90,3 +90,4 @@ def test_more_than_half_at_once_waits_for_an_admin() -> None:
     half = known(None, None, MISSING_MS, MISSING_MS)
     assert look(half, 0, 1).released == ("k8s:2", "k8s:3"), "half is not more than half"
     assert look([], 0) == Census()
+    assert look(known(MISSING_MS)).released == ("k8s:0",), "a single one is a deletion"
