@@ -136,6 +136,10 @@ _ROWS: tuple[Action, ...] = (
             _opt("container"),
             _opt("status", "integer", minimum=100),
             _opt("source"),
+            # The hub's own refusals: a scope that the token lacks, and until when further ones
+            # are answered 429 and not written one by one.
+            _opt("required_scope"),
+            _opt("limited_until"),
         ),
         "warning",
         _COLLECTOR_OR_HUB,

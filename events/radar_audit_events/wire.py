@@ -91,12 +91,22 @@ class SpoolState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     dead_letters: int
 
 
+class UpgradeReport(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """What a collector knows of an upgrade to `version`: it was told, or (`failure`) it failed."""
+
+    version: str
+    failure: str | None = None
+
+
 class HeartbeatRequest(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
     """What a collector says of itself.
 
-    `instance_id` changes with each start; `sent_at` is the collector's own clock.
+    `instance_id` changes with each start; `sent_at` is the collector's own clock. `upgrade` is
+    sent only once an answer has asked for one, so that a hub that never does is not surprised.
     """
 
     collector_id: str
@@ -108,6 +118,7 @@ class HeartbeatRequest(
     losses: dict[str, int] = {}
     open_sessions: list[str] = []
     capture_hash: str | None = None
+    upgrade: UpgradeReport | None = None
 
 
 class HeartbeatAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,13 @@ from tests.support.log_rows import make_event
 
 DOC: dict[str, Any] = json.loads(document())
 SCHEMAS: dict[str, Any] = DOC["components"]["schemas"]
-REQUESTS = (wire.IngestRequest, wire.Gap, wire.HeartbeatRequest, wire.SpoolState)
+REQUESTS = (
+    wire.IngestRequest,
+    wire.Gap,
+    wire.HeartbeatRequest,
+    wire.SpoolState,
+    wire.UpgradeReport,
+)
 OPERATIONS = [(m, p, o) for p, item in DOC["paths"].items() for m, o in item.items()]
 
 
@@ -93,6 +99,7 @@ def test_codes_are_those_of_the_error_table() -> None:
         ("IngestResult", wire.IngestResult),
         ("HeartbeatRequest", wire.HeartbeatRequest),
         ("SpoolState", wire.SpoolState),
+        ("UpgradeReport", wire.UpgradeReport),
         ("HeartbeatAnswer", wire.HeartbeatAnswer),
     ],
 )

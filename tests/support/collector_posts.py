@@ -45,6 +45,21 @@ def a_batch(*events: Any, **changes: Any) -> dict[str, Any]:
     return {"collector_id": "c-1", "batch_id": "b-1", "events": list(events)} | changes
 
 
+def a_heartbeat(**changes: Any) -> dict[str, Any]:
+    """A collector's words about itself."""
+    return {
+        "collector_id": "c-1",
+        "instance_id": "i-1",
+        "version": "0.1.0",
+        "sources": ["logfile"],
+        "sent_at": format_ms(NOW_MS - 90_000),
+        "spool": {"events": 2, "bytes": 900, "oldest_at": format_ms(NOW_MS), "dead_letters": 0},
+        "losses": {"spool_full": 3},
+        "open_sessions": ["s-1", "s-2"],
+        "capture_hash": None,
+    } | changes
+
+
 def fates(results: list[dict[str, Any]]) -> list[str]:
     """The word of each result."""
     return [result["result"] for result in results]

@@ -1,73 +1,291 @@
-"""`POST /api/agent/heartbeat`: a collector says how it is, the hub who it is and what time it is.
+"""The routes of clusters: list, show, connect, change, remove, new token, upgrade of the agents.
 
-Owns the edge; the bounds are in `clusters/rules.py`. A collector corrects its clock and learns
-its org by the answer. Never writes an audit event: connecting and disconnecting are not audited.
+Owns the edge; what may be said of a cluster is in `fields.py`, how its agents are in `agents.py`,
+and what a refusal leaves behind in `guard.py`. A cluster's token is in the answer that makes it
+and nowhere else. The heartbeat's handler is in `heartbeat.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 from aiohttp import web
-from radar_audit_events.ids import format_ms
-from radar_audit_events.wire import HeartbeatAnswer, HeartbeatRequest, SpoolState
+from radar_audit_events.ids import format_ms, is_opaque_id, new_id
 
-from radar_audit_hub.auth.access import require_cluster
-from radar_audit_hub.auth.principal import ClusterPrincipal
-from radar_audit_hub.bodies import decode_body, read_body
+from radar_audit_hub.auth.access import require
+from radar_audit_hub.auth.principal import MEMBER, ORG_READ_SCOPE, OWNER
+from radar_audit_hub.billing.plans import cluster_limit
+from radar_audit_hub.billing.quantity import request_sync
+from radar_audit_hub.changes import Change, changing
 from radar_audit_hub.context import HUB
+from radar_audit_hub.credentials import SECRET_BYTES, new_token, token_hash
 from radar_audit_hub.declarations import declare
-from radar_audit_hub.errors import InvalidBodyError
-from radar_audit_hub.store.collectors import CollectorState, save_collector
+from radar_audit_hub.errors import ConflictError, NotFoundError, PlanLimitError
+from radar_audit_hub.json_edge import json_document, no_parameters, read_document
+from radar_audit_hub.listing import cut, read_only_page
+from radar_audit_hub.store.clusters import (
+    Upgrade,
+    cluster_id_of_name,
+    count_clusters,
+    delete_cluster,
+    get_cluster,
+    get_upgrades,
+    list_clusters,
+    revoke_cluster_tokens,
+    save_upgrade,
+    update_cluster,
+)
+from radar_audit_hub.store.collectors import (
+    MAX_COLLECTORS,
+    list_collectors,
+    versions_seen,
+)
+from radar_audit_hub.store.control import Cluster, insert_cluster
+from radar_audit_hub.store.database import Connection
+from radar_audit_hub.store.tokens import insert_cluster_token
 
-from .rules import heartbeat_errors
+from .agents import CONNECTED_MS, agent, is_pending, public_upgrade, settled
+from .fields import (
+    ClusterPatch,
+    NewCluster,
+    UpgradeRequest,
+    check_new,
+    check_upgrade,
+    differences,
+    patched,
+)
+from .guard import DENIED, SCOPE, privileged
+from .heartbeat import heartbeat
 
-SCOPE = "agent"
-MAX_BODY_BYTES = 512 * 1024  # 2,000 open sessions of 64 characters fit several times
-_decoder = msgspec.json.Decoder(HeartbeatRequest)
-_FIELDS = (*HeartbeatRequest.__struct_fields__, *SpoolState.__struct_fields__)
+TOKEN_SCOPES = ("ingest", "agent", "audit-settings:write")
+SHOWN_IN_LISTS = 20  # collectors of one cluster
+_new = msgspec.json.Decoder(NewCluster)
+_patch = msgspec.json.Decoder(ClusterPatch)
+_upgrade = msgspec.json.Decoder(UpgradeRequest)
+_NO_SUCH_CLUSTER = "there is no such cluster here"
+_EVERY = "/api/orgs/{org_id}/clusters"
+_ONE = _EVERY + "/{cluster_id}"
 
 
-async def heartbeat(request: web.Request) -> web.Response:
-    """Keep the collector's last words; answer with the hub's time and the token's cluster."""
+async def list_all(request: web.Request) -> web.Response:
+    """Answer with a page of the org's clusters, by id."""
     hub = request.app[HUB]
-    caller = await require_cluster(request, SCOPE)
-    body = await read_body(
-        request,
-        limit_bytes=MAX_BODY_BYTES,
-        timeout_seconds=hub.settings.body_timeout_seconds,
-    )
-    sent = decode_body(body, _decoder, _FIELDS)
-    if errors := heartbeat_errors(sent):
-        raise InvalidBodyError(errors)
-    async with hub.db.write() as connection:
-        await save_collector(connection, _state(sent, caller, hub.now_ms()))
-    answer = HeartbeatAnswer(
-        # Taken as late as possible: the collector halves the round trip, not our waiting.
-        now=format_ms(hub.now_ms()),
-        org_id=caller.org_id,
-        cluster_id=caller.cluster_id,
-        cluster_name=caller.cluster_name,
-    )
-    return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+    caller = await require(request, scope=ORG_READ_SCOPE)
+    list_name = f"clusters:{caller.org_id}"
+    asked = read_only_page(list(request.query.items()), list_name, (str,))
+    after = None if asked.after is None else str(asked.after[0])
+    async with hub.db.read() as conn:
+        rows = await list_clusters(conn, caller.org_id, after=after, limit=asked.limit + 1)
+        page, following = cut(rows, asked, list_name, lambda row: (row.id,))
+        shown = await _public(conn, page, SHOWN_IN_LISTS, hub.now_ms())
+    return json_document({"clusters": shown, "next_cursor": following})
 
 
-def _state(sent: HeartbeatRequest, caller: ClusterPrincipal, now_ms: int) -> CollectorState:
-    return CollectorState(
-        org_id=caller.org_id,
-        cluster_id=caller.cluster_id,
-        collector_id=sent.collector_id,
-        instance_id=sent.instance_id,
-        version=sent.version,
-        sources_json=msgspec.json.encode(sent.sources).decode(),
-        spool_json=msgspec.json.encode(sent.spool).decode(),
-        losses_json=msgspec.json.encode(sent.losses).decode(),
-        open_sessions_json=msgspec.json.encode(sent.open_sessions).decode(),
-        capture_hash=sent.capture_hash,
-        seen_at_ms=now_ms,
+async def show(request: web.Request) -> web.Response:
+    """Answer with one cluster and all of its collectors."""
+    hub = request.app[HUB]
+    caller = await require(request, scope=ORG_READ_SCOPE)
+    no_parameters(request)
+    async with hub.db.read() as conn:
+        found = await _find(conn, caller.org_id, request)
+        return json_document(await _public_one(conn, found, hub.now_ms()))
+
+
+async def create(request: web.Request) -> web.Response:
+    """Connect a cluster; its token is in this answer only."""
+    hub = request.app[HUB]
+    caller = await require(request, OWNER, MEMBER, scope=SCOPE)
+    asked = await read_document(request, _new)
+    check_new(asked)
+    token = new_token("rhc", hub.random_bytes(SECRET_BYTES))
+    async with changing(request, caller) as change:
+        org, _ = await change.lock_as(caller.org_id, OWNER, MEMBER)
+        await _check_room(change, org.id, org.plan)
+        await _check_name(change, org.id, asked.name)
+        made = Cluster(
+            org_id=org.id,
+            id=asked.id or new_id("cl_", change.now_ms, hub.random_bytes(10)),
+            name=asked.name,
+            environment=asked.environment,
+            labels=asked.labels,
+            created_at_ms=change.now_ms,
+        )
+        if not await insert_cluster(change.conn, made):
+            raise ConflictError(f"the id {made.id} is taken; leave it out to get a new one")
+        await _add_token(change, made, token)
+        labels = {"labels": dict(made.labels)} if made.labels else {}
+        metadata = {"name": made.name, "environment": made.environment, **labels}
+        change.note(org.id, "cluster.created", made.id, metadata, cluster_id=made.id)
+        await request_sync(change.conn, org.id, change.now_ms)
+        shown = await _public_one(change.conn, made, change.now_ms)
+    return json_document({**shown, "token": token}, status=201)
+
+
+async def change_fields(request: web.Request) -> web.Response:
+    """Change name, environment or labels; without a difference nothing is written."""
+    async with privileged(request, "cluster.update", OWNER) as caller:
+        asked = await read_document(request, _patch)
+        async with changing(request, caller) as change:
+            await change.lock_as(caller.org_id, OWNER)
+            before = await _find(change.conn, caller.org_id, request)
+            after = patched(before, asked)
+            if changes := differences(before, after):
+                if after.name != before.name:
+                    await _check_name(change, after.org_id, after.name)
+                await update_cluster(change.conn, after)
+                metadata = {"changes": changes}
+                change.note(
+                    after.org_id, "cluster.updated", after.id, metadata, cluster_id=after.id
+                )
+            return json_document(await _public_one(change.conn, after, change.now_ms))
+
+
+async def remove(request: web.Request) -> web.Response:
+    """Remove a cluster; its tokens are refused from now on, its events stay."""
+    async with privileged(request, "cluster.delete", OWNER) as caller:
+        no_parameters(request)
+        async with changing(request, caller) as change:
+            await change.lock_as(caller.org_id, OWNER)
+            gone = await _find(change.conn, caller.org_id, request)
+            shown = await _public_one(change.conn, gone, change.now_ms)
+            await delete_cluster(change.conn, gone, change.now_ms)
+            metadata = {"name": gone.name}
+            change.note(gone.org_id, "cluster.deleted", gone.id, metadata, cluster_id=gone.id)
+            await request_sync(change.conn, gone.org_id, change.now_ms)
+            return json_document(shown)
+
+
+async def rotate_token(request: web.Request) -> web.Response:
+    """Replace a cluster's token: the old one is refused from now on."""
+    hub = request.app[HUB]
+    async with privileged(request, "cluster.rotate_token", OWNER) as caller:
+        no_parameters(request)
+        token = new_token("rhc", hub.random_bytes(SECRET_BYTES))
+        async with changing(request, caller) as change:
+            await change.lock_as(caller.org_id, OWNER)
+            of = await _find(change.conn, caller.org_id, request)
+            used_ms = await revoke_cluster_tokens(change.conn, of.org_id, of.id, change.now_ms)
+            await _add_token(change, of, token)
+            used_at = None if used_ms is None else format_ms(used_ms)
+            last_used = {"previous_token_last_used_at": used_at}
+            metadata = {"name": of.name, **last_used}
+            change.note(of.org_id, "cluster.token_rotated", of.id, metadata, cluster_id=of.id)
+    return json_document({"cluster_id": of.id, "token": token, **last_used})
+
+
+async def upgrade_agent(request: web.Request) -> web.Response:
+    """Ask for an upgrade; the same version again while it is pending changes nothing."""
+    async with privileged(request, "cluster.upgrade_agent", OWNER) as caller:
+        asked = await read_document(request, _upgrade)
+        check_upgrade(asked)
+        async with changing(request, caller) as change:
+            await change.lock_as(caller.org_id, OWNER)
+            of = await _find(change.conn, caller.org_id, request)
+            wanted = await _wanted_upgrade(change, of, asked.version)
+    return json_document(public_upgrade(wanted, change.now_ms))
+
+
+async def _wanted_upgrade(change: Change, of: Cluster, version: str) -> Upgrade:
+    before = (await get_upgrades(change.conn, of.org_id, [of.id])).get(of.id)
+    if (
+        before is not None
+        and before.version == version
+        and is_pending(settled(before, change.now_ms))
+    ):
+        return before
+    since_ms = change.now_ms - CONNECTED_MS
+    if set(await versions_seen(change.conn, of.org_id, of.id, since_ms)) == {version}:
+        raise ConflictError(f"all connected collectors of the cluster run {version} already")
+    wanted = Upgrade(version=version, requested_at_ms=change.now_ms)
+    await save_upgrade(change.conn, of.org_id, of.id, wanted)
+    ever_seen = await versions_seen(change.conn, of.org_id, of.id, 0)
+    metadata = {
+        "current_version": ever_seen[0] if ever_seen else None,
+        "requested_version": version,
+    }
+    action = "cluster.agent.upgrade_requested"
+    change.note(of.org_id, action, of.id, metadata, cluster_id=of.id)
+    return wanted
+
+
+async def _find(conn: Connection, org_id: str, request: web.Request) -> Cluster:
+    cluster_id = request.match_info["cluster_id"]
+    found = None
+    if is_opaque_id("cl", cluster_id):
+        found = await get_cluster(conn, org_id, cluster_id)
+    if found is None:
+        raise NotFoundError(_NO_SUCH_CLUSTER)
+    return found
+
+
+async def _check_room(change: Change, org_id: str, plan: str) -> None:
+    limit = cluster_limit(plan)
+    if limit is not None and await count_clusters(change.conn, org_id) >= limit:
+        raise PlanLimitError(f"the {plan} plan holds {limit} clusters", limit)
+
+
+async def _check_name(change: Change, org_id: str, name: str) -> None:
+    if await cluster_id_of_name(change.conn, org_id, name) is not None:
+        raise ConflictError("another cluster of the organization has this name; choose another")
+
+
+async def _add_token(change: Change, of: Cluster, token: str) -> None:
+    await insert_cluster_token(
+        change.conn,
+        org_id=of.org_id,
+        cluster_id=of.id,
+        token_hash=token_hash(token),
+        scopes=TOKEN_SCOPES,
+        created_at_ms=change.now_ms,
     )
+
+
+async def _public_one(conn: Connection, of: Cluster, now_ms: int) -> dict[str, Any]:
+    (shown,) = await _public(conn, [of], MAX_COLLECTORS, now_ms)
+    return shown
+
+
+async def _public(
+    conn: Connection, clusters: Sequence[Cluster], limit: int, now_ms: int
+) -> list[dict[str, Any]]:
+    """Return clusters as the API shows them, each with at most `limit` collectors."""
+    if not clusters:
+        return []
+    org_id, ids = clusters[0].org_id, [of.id for of in clusters]
+    collectors = await list_collectors(conn, org_id, ids, limit)
+    upgrades = await get_upgrades(conn, org_id, ids)
+    return [
+        {
+            "id": of.id,
+            "name": of.name,
+            "environment": of.environment,
+            "labels": dict(of.labels),
+            "created_at": format_ms(of.created_at_ms),
+            "agent": agent(*collectors.get(of.id, ([], 0)), now_ms),
+            "upgrade": public_upgrade(upgrades.get(of.id), now_ms),
+        }
+        for of in clusters
+    ]
 
 
 def routes() -> list[web.RouteDef]:
     """Return the feature's routes."""
-    route = web.post("/api/agent/heartbeat", heartbeat)
-    return [declare(route, events=None, reason="transport: an agent's state is not audited")]
+    beat = web.post("/api/agent/heartbeat", heartbeat)
+    return [
+        web.get(_EVERY, list_all, allow_head=False),
+        declare(web.post(_EVERY, create), events=("cluster.created",)),
+        web.get(_ONE, show, allow_head=False),
+        declare(web.patch(_ONE, change_fields), events=("cluster.updated", DENIED)),
+        declare(web.delete(_ONE, remove), events=("cluster.deleted", DENIED)),
+        declare(
+            web.post(_ONE + "/rotate-token", rotate_token),
+            events=("cluster.token_rotated", DENIED),
+        ),
+        declare(
+            web.post(_ONE + "/upgrade-agent", upgrade_agent),
+            events=("cluster.agent.upgrade_requested", DENIED),
+        ),
+        declare(beat, events=None, reason="transport: an agent's state is not audited"),
+    ]

@@ -1,6 +1,6 @@
 """What a heartbeat may say: bounds on every field, as a pure function.
 
-Owns the limits of `POST /api/agent/heartbeat`. Called by `clusters/handlers.py`. Never reads a
+Owns the limits of `POST /api/agent/heartbeat`. Called by `clusters/heartbeat.py`. Never reads a
 clock, never touches the store.
 """
 
@@ -10,13 +10,15 @@ import re
 
 from radar_audit_events import ids
 from radar_audit_events.errors import FieldError, TimeError
-from radar_audit_events.wire import HeartbeatRequest
+from radar_audit_events.wire import HeartbeatRequest, UpgradeReport
 
 MAX_SOURCES = 16
 MAX_LOSSES = 100
+MAX_FAILURE_CHARS = 300
 MAX_OPEN_SESSIONS = 2000  # what one gateway may hold open
 _NAME = re.compile(r"^[\x21-\x7e]{1,128}\Z")
 _NAME_TEXT = "must be 1 to 128 printable ASCII characters without spaces"
+_SENTENCE = re.compile(rf"^[\x20-\x7e]{{1,{MAX_FAILURE_CHARS}}}\Z")
 _MAX_COUNT = 2**53 - 1
 _NUMBERS = ("events", "bytes", "dead_letters")
 
@@ -30,6 +32,8 @@ def heartbeat_errors(sent: HeartbeatRequest) -> list[FieldError]:
     ]
     if sent.capture_hash is not None and not _NAME.match(sent.capture_hash):
         errors.append(FieldError("capture_hash", _NAME_TEXT))
+    if sent.upgrade is not None:
+        errors += _upgrade_errors(sent.upgrade)
     for name, values, limit in (
         ("sources", sent.sources, MAX_SOURCES),
         ("losses", sent.losses, MAX_LOSSES),
@@ -51,4 +55,14 @@ def heartbeat_errors(sent: HeartbeatRequest) -> list[FieldError]:
             ids.parse_ms(text if text is not None else "1970-01-01T00:00:00Z")
         except TimeError as error:
             errors.append(FieldError(name, str(error)))
+    return errors
+
+
+def _upgrade_errors(report: UpgradeReport) -> list[FieldError]:
+    errors = []
+    if not _NAME.match(report.version):
+        errors.append(FieldError("upgrade.version", _NAME_TEXT))
+    if report.failure is not None and not _SENTENCE.match(report.failure):
+        form = f"must be 1 to {MAX_FAILURE_CHARS} printable ASCII characters"
+        errors.append(FieldError("upgrade.failure", form))
     return errors

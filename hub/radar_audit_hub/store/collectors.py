@@ -7,6 +7,7 @@ and its MAX_GAPS newest gaps, whatever a token's holder sends.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,21 @@ class CollectorState:
     open_sessions_json: str
     capture_hash: str | None
     seen_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenCollector:
+    """A collector as people see it; `open_sessions` is how many it had; times are Unix ms."""
+
+    collector_id: str
+    instance_id: str
+    version: str
+    sources_json: str
+    spool_json: str
+    losses_json: str
+    open_sessions: int
+    first_seen_at_ms: int
+    last_seen_at_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +106,60 @@ async def save_collector(conn: AsyncConnection, state: CollectorState) -> None:
         collector.c.collector_id,
         MAX_COLLECTORS,
     )
+
+
+async def list_collectors(
+    conn: AsyncConnection, org_id: str, cluster_ids: Sequence[str], limit: int
+) -> dict[str, tuple[list[SeenCollector], int]]:
+    """Return each cluster's `limit` most recently seen collectors, and how many it has in all.
+
+    Clusters that never had one are left out.
+    """
+    of_cluster = collector.c.cluster_id
+    newest_first = (collector.c.last_seen_at.desc(), collector.c.collector_id)
+    ranked = (
+        select(
+            *collector.c,
+            func.row_number().over(partition_by=of_cluster, order_by=newest_first).label("place"),
+            func.count().over(partition_by=of_cluster).label("total"),
+        )
+        .where(collector.c.org_id == org_id, collector.c.cluster_id.in_(cluster_ids))
+        .subquery()
+    )
+    statement = (
+        select(ranked).where(ranked.c.place <= limit).order_by(ranked.c.cluster_id, ranked.c.place)
+    )
+    found: dict[str, tuple[list[SeenCollector], int]] = {}
+    for row in await conn.execute(statement):
+        seen = SeenCollector(
+            collector_id=row.collector_id,
+            instance_id=row.instance_id,
+            version=row.version,
+            sources_json=row.sources,
+            spool_json=row.spool,
+            losses_json=row.losses,
+            open_sessions=len(json.loads(row.open_sessions)),
+            first_seen_at_ms=row.first_seen_at,
+            last_seen_at_ms=row.last_seen_at,
+        )
+        found.setdefault(row.cluster_id, ([], row.total))[0].append(seen)
+    return found
+
+
+async def versions_seen(
+    conn: AsyncConnection, org_id: str, cluster_id: str, since_ms: int
+) -> list[str]:
+    """Return the versions of a cluster's collectors seen since `since_ms`, the last one first."""
+    statement = (
+        select(collector.c.version)
+        .where(
+            collector.c.org_id == org_id,
+            collector.c.cluster_id == cluster_id,
+            collector.c.last_seen_at >= since_ms,
+        )
+        .order_by(collector.c.last_seen_at.desc(), collector.c.collector_id)
+    )
+    return list((await conn.scalars(statement)).all())
 
 
 async def save_gaps(conn: AsyncConnection, gaps: Sequence[GapRow]) -> int:

@@ -16,12 +16,12 @@ from radar_audit_events.ids import format_ms, new_id
 from radar_audit_hub.audit.parameters import Reader
 from radar_audit_hub.auth.access import require
 from radar_audit_hub.auth.principal import MEMBER, ORG_READ_SCOPE, OWNER, SCOPES, Principal
-from radar_audit_hub.bodies import decode_body, read_body
 from radar_audit_hub.changes import Change, changing
 from radar_audit_hub.context import HUB
 from radar_audit_hub.credentials import SECRET_BYTES, new_token, token_hash
 from radar_audit_hub.declarations import declare
 from radar_audit_hub.errors import ConflictError, ForbiddenError, NotFoundError, UnauthorizedError
+from radar_audit_hub.json_edge import json_document, read_document
 from radar_audit_hub.listing import PARAMETERS, cut, read_page
 from radar_audit_hub.names import is_plain
 from radar_audit_hub.store.control import people_of_org
@@ -39,7 +39,6 @@ from .rules import MAX_PATS, MAX_REASON_CHARS, Grant, NewPat, grant
 
 SCOPE = "tokens:write"
 HOLDERS = (OWNER, MEMBER)  # contract: own PATs
-MAX_BODY_BYTES = 16 * 1024
 _decoder = msgspec.json.Decoder(NewPat)
 _ID = re.compile(r"^pat_[A-Za-z0-9_]{1,60}\Z")
 _NO_SUCH_PAT = "there is no such token here"
@@ -62,18 +61,14 @@ async def list_tokens(request: web.Request) -> web.Response:
             conn, caller.org_id, user_id=user_id, after=after, limit=asked.limit + 1
         )
     page, following = cut(rows, asked, list_name, lambda row: (row.id,))
-    return _json({"pats": [public(row) for row in page], "next_cursor": following})
+    return json_document({"pats": [public(row) for row in page], "next_cursor": following})
 
 
 async def create_token(request: web.Request) -> web.Response:
     """Make a token of the caller's; its text is in this answer only."""
     hub = request.app[HUB]
     caller = await require(request, *HOLDERS, scope=SCOPE)
-    Reader(list(request.query.items()), ()).finish()
-    body = await read_body(
-        request, limit_bytes=MAX_BODY_BYTES, timeout_seconds=hub.settings.body_timeout_seconds
-    )
-    asked = decode_body(body, _decoder, NewPat.__struct_fields__)
+    asked = await read_document(request, _decoder)
     text = new_token("rhp", hub.random_bytes(SECRET_BYTES))
     async with changing(request, caller) as change:
         await change.lock(caller.org_id)
@@ -109,7 +104,7 @@ async def create_token(request: web.Request) -> web.Response:
             expires_at_ms=made.expires_at_ms,
         )
         change.note(caller.org_id, "pat.created", made.id, _created(made))
-    return _json({**public(made), "token": text}, status=201)
+    return json_document({**public(made), "token": text}, status=201)
 
 
 async def revoke_token(request: web.Request) -> web.Response:
@@ -132,7 +127,7 @@ async def revoke_token(request: web.Request) -> web.Response:
             await revoke_pat(change.conn, caller.org_id, found.id, change.now_ms)
             metadata = {"name": found.name} | ({} if reason is None else {"reason": reason})
             change.note(caller.org_id, "pat.revoked", found.id, metadata)
-    return _json({**public(found), "revoked_at": format_ms(revoked_at_ms)})
+    return json_document({**public(found), "revoked_at": format_ms(revoked_at_ms)})
 
 
 async def _check_still_good(change: Change, caller: Principal) -> None:
@@ -176,12 +171,6 @@ def _reason(text: str) -> str:
     if not is_plain(text, MAX_REASON_CHARS):
         raise ValueError(f"must be 1 to {MAX_REASON_CHARS} printable characters")
     return text
-
-
-def _json(answer: object, status: int = 200) -> web.Response:
-    return web.Response(
-        status=status, body=msgspec.json.encode(answer), content_type="application/json"
-    )
 
 
 def routes() -> list[web.RouteDef]:

@@ -10,25 +10,11 @@ import pytest
 from radar_audit_events.ids import format_ms
 from radar_audit_hub.store import collectors
 
-from tests.support.collector_posts import CLUSTER, Poster, posting
+from tests.support.collector_posts import CLUSTER, Poster, a_heartbeat, posting
 from tests.support.hub_builder import ORG
 from tests.support.log_rows import NOW_MS
 
 PATH = "/api/agent/heartbeat"
-
-
-def a_heartbeat(**changes: Any) -> dict[str, Any]:
-    return {
-        "collector_id": "c-1",
-        "instance_id": "i-1",
-        "version": "0.1.0",
-        "sources": ["logfile"],
-        "sent_at": format_ms(NOW_MS - 90_000),
-        "spool": {"events": 2, "bytes": 900, "oldest_at": format_ms(NOW_MS), "dead_letters": 0},
-        "losses": {"spool_full": 3},
-        "open_sessions": ["s-1", "s-2"],
-        "capture_hash": None,
-    } | changes
 
 
 @pytest.fixture

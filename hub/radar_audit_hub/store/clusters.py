@@ -1,0 +1,178 @@
+"""SQL of clusters as people see and change them: lists, names, tokens, requested upgrades.
+
+Owns what the cluster handlers read and write; inserting a cluster is in `control.py`, what
+collectors say of themselves in `collectors.py`. Called inside a change for every write. Never
+writes an audit event itself, and never sees a token's text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .control import Cluster
+from .schema import cluster, cluster_token
+from .schema_clusters import agent_upgrade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upgrade:
+    """The last upgrade of a cluster's agents that was asked for; times are Unix ms.
+
+    `seen_at_ms` is when a collector said that it knows of it; `failure` is what was reported.
+    """
+
+    version: str
+    requested_at_ms: int
+    seen_at_ms: int | None = None
+    done_at_ms: int | None = None
+    failed_at_ms: int | None = None
+    failure: str | None = None
+
+
+async def list_clusters(
+    conn: AsyncConnection, org_id: str, *, after: str | None, limit: int
+) -> list[Cluster]:
+    """Return an org's living clusters with an id above `after`, by id, at most `limit`."""
+    statement = (
+        select(cluster)
+        .where(cluster.c.org_id == org_id, cluster.c.deleted_at.is_(None))
+        .order_by(cluster.c.id)
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(cluster.c.id > after)
+    return [_cluster(row) for row in await conn.execute(statement)]
+
+
+async def get_cluster(conn: AsyncConnection, org_id: str, cluster_id: str) -> Cluster | None:
+    """Return a living cluster of an org, None if there is none."""
+    row = (
+        await conn.execute(
+            select(cluster).where(
+                cluster.c.org_id == org_id,
+                cluster.c.id == cluster_id,
+                cluster.c.deleted_at.is_(None),
+            )
+        )
+    ).first()
+    return None if row is None else _cluster(row)
+
+
+async def count_clusters(conn: AsyncConnection, org_id: str) -> int:
+    """Return how many living clusters an org has."""
+    statement = (
+        select(func.count())
+        .select_from(cluster)
+        .where(cluster.c.org_id == org_id, cluster.c.deleted_at.is_(None))
+    )
+    return await conn.scalar(statement) or 0
+
+
+async def cluster_id_of_name(conn: AsyncConnection, org_id: str, name: str) -> str | None:
+    """Return the id of the org's living cluster that has a name, None if it is free."""
+    statement = select(cluster.c.id).where(
+        cluster.c.org_id == org_id, cluster.c.name == name, cluster.c.deleted_at.is_(None)
+    )
+    found: str | None = await conn.scalar(statement.limit(1))
+    return found
+
+
+async def update_cluster(conn: AsyncConnection, changed: Cluster) -> None:
+    """Store name, environment and labels."""
+    await _update(
+        conn,
+        changed,
+        name=changed.name,
+        environment=changed.environment,
+        labels=json.dumps(dict(changed.labels), sort_keys=True),
+    )
+
+
+async def delete_cluster(conn: AsyncConnection, gone: Cluster, now_ms: int) -> None:
+    """Mark a cluster as deleted and revoke its tokens: both are refused from now on."""
+    await _update(conn, gone, deleted_at=now_ms)
+    await revoke_cluster_tokens(conn, gone.org_id, gone.id, now_ms)
+
+
+async def revoke_cluster_tokens(
+    conn: AsyncConnection, org_id: str, cluster_id: str, now_ms: int
+) -> int | None:
+    """Revoke all tokens of a cluster; return when one was last used (Unix ms), None if never."""
+    result = await conn.execute(
+        update(cluster_token)
+        .where(
+            cluster_token.c.org_id == org_id,
+            cluster_token.c.cluster_id == cluster_id,
+            cluster_token.c.revoked_at.is_(None),
+        )
+        .values(revoked_at=now_ms)
+        .returning(cluster_token.c.last_used_at)
+    )
+    return max((used for (used,) in result if used is not None), default=None)
+
+
+async def get_upgrades(
+    conn: AsyncConnection, org_id: str, cluster_ids: Sequence[str]
+) -> Mapping[str, Upgrade]:
+    """Return the last requested upgrade of each of these clusters that has one."""
+    statement = select(agent_upgrade).where(
+        agent_upgrade.c.org_id == org_id, agent_upgrade.c.cluster_id.in_(cluster_ids)
+    )
+    return {
+        row.cluster_id: Upgrade(
+            version=row.version,
+            requested_at_ms=row.requested_at,
+            seen_at_ms=row.seen_at,
+            done_at_ms=row.done_at,
+            failed_at_ms=row.failed_at,
+            failure=row.failure,
+        )
+        for row in await conn.execute(statement)
+    }
+
+
+async def save_upgrade(
+    conn: AsyncConnection, org_id: str, cluster_id: str, upgrade: Upgrade
+) -> None:
+    """Store an upgrade over the cluster's former one."""
+    values = {
+        "version": upgrade.version,
+        "requested_at": upgrade.requested_at_ms,
+        "seen_at": upgrade.seen_at_ms,
+        "done_at": upgrade.done_at_ms,
+        "failed_at": upgrade.failed_at_ms,
+        "failure": upgrade.failure,
+    }
+    builder: Any = postgresql if conn.dialect.name == "postgresql" else sqlite
+    await conn.execute(
+        builder.insert(agent_upgrade)
+        .values(org_id=org_id, cluster_id=cluster_id, **values)
+        .on_conflict_do_update(index_elements=["org_id", "cluster_id"], set_=values)
+    )
+
+
+async def _update(conn: AsyncConnection, which: Cluster, **values: Any) -> None:
+    await conn.execute(
+        update(cluster)
+        .where(cluster.c.org_id == which.org_id, cluster.c.id == which.id)
+        .values(**values)
+    )
+
+
+def _cluster(row: Any) -> Cluster:
+    return Cluster(
+        org_id=row.org_id,
+        id=row.id,
+        name=row.name,
+        environment=row.environment,
+        labels=json.loads(row.labels),
+        created_at_ms=row.created_at,
+        deleted_at_ms=row.deleted_at,
+    )
