@@ -20,6 +20,7 @@ from .audit import handlers as audit
 from .auth import handlers as auth
 from .billing import handlers as billing
 from .clusters import handlers as clusters
+from .clusters.guard import DENIALS, Denials
 from .context import HUB, Hub
 from .ingest import handlers as ingest
 from .middleware import mark, surround
@@ -56,6 +57,7 @@ def build_app(hub: Hub) -> web.Application:
     app[HUB] = hub
     app[ingest.INGEST] = ingest.Ingest.create(hub)
     app[SIGNIN] = Signin.create(hub)
+    app[DENIALS] = Denials()
     for feature in FEATURES:
         app.add_routes(feature.routes())
     return app
