@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import io
 import json
 import re
 from collections import deque
@@ -124,7 +125,7 @@ class StripeServer:
                 body, header = self.signed(event, **changes)
                 headers = {"Stripe-Signature": header, "Content-Type": "application/json"}
                 address = f"{hub_url}/api/webhooks/stripe"
-                async with client.post(address, data=body, headers=headers) as answer:
+                async with client.post(address, data=io.BytesIO(body), headers=headers) as answer:
                     statuses.append(answer.status)
         return statuses
 

@@ -7,6 +7,7 @@ changes a plan because somebody came back from such a page.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import msgspec
@@ -28,7 +29,13 @@ from radar_audit_hub.store.subscriptions import count_clusters, get_subscription
 
 from . import cancellation, checkout, quantity, quantity_job, subscribing, webhook
 from .answers import CheckoutAnswer, PageAnswer, billing_answer
-from .stripe_client import Stripe, StripeAwayError, StripeRefusedError
+from .stripe_client import (
+    CheckoutSession,
+    Stripe,
+    StripeAwayError,
+    StripeBusyError,
+    StripeRefusedError,
+)
 
 SCOPE = "billing:write"
 MAX_BODY_BYTES = 4096
@@ -41,6 +48,7 @@ OUTBOX: Handlers = {
 _AWAY = "Stripe cannot be asked for now; try again"
 _REFUSED = "Stripe refused the request; the server's log says with which code"
 _RETRY_SECONDS = 10
+_BUSY_SECONDS = (0.2, 0.5, 1.0)  # pauses while the same session is being opened already
 _logger = logging.getLogger(__name__)
 
 
@@ -101,7 +109,7 @@ async def _open(
     request: web.Request, hub: Hub, stripe: Stripe, caller: Principal, intent: CheckoutIntent
 ) -> CheckoutIntent:
     try:
-        session = await stripe.open_checkout(intent.params, intent.id)
+        session = await _ask(stripe, intent)
     except StripeAwayError as error:
         # The intent stays: the next request, or the job, goes on under the same key.
         _logger.warning("a checkout was not opened yet", extra={"reason": str(error)})
@@ -111,6 +119,16 @@ async def _open(
         raise _refused(error) from None
     async with changing(request, caller) as change:
         return await checkout.note_opened(change, intent, session)
+
+
+async def _ask(stripe: Stripe, intent: CheckoutIntent) -> CheckoutSession:
+    """Open the session; another request for the same one, at the same time, is waited for."""
+    for pause_seconds in _BUSY_SECONDS:
+        try:
+            return await stripe.open_checkout(intent.params, intent.id)
+        except StripeBusyError:
+            await asyncio.sleep(pause_seconds)
+    return await stripe.open_checkout(intent.params, intent.id)
 
 
 async def open_portal(request: web.Request) -> web.Response:

@@ -35,6 +35,10 @@ class StripeAwayError(Exception):
     """
 
 
+class StripeBusyError(StripeAwayError):
+    """The same request is under way already, or too many are: come again in a moment."""
+
+
 class StripeRefusedError(Exception):
     """Stripe's last word: `status` of HTTP. The same key would only bring the same answer."""
 
@@ -189,7 +193,7 @@ def _refuse(answer: OutboundAnswer) -> NoReturn:
     words = [word for word in (fault.type, fault.code) if word and _WORD.match(word)]
     message = " ".join((f"Stripe answered {answer.status}", *words))
     if answer.status in _TRY_AGAIN:
-        raise StripeAwayError(message)
+        raise StripeBusyError(message)
     raise StripeRefusedError(message, answer.status)
 
 

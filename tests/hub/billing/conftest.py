@@ -89,7 +89,11 @@ def stripe_settings(url: str) -> StripeSettings:
 async def _shop(url: str | None, template: Path | None, folder: Path) -> AsyncIterator[Shop]:
     clock = Clock()
     async with running_stripe(lambda: clock.now_ms // 1000) as stripe:
-        changes = {"stripe": stripe_settings(stripe.url), "public_url": "https://audit.acme.com"}
+        changes: dict[str, Any] = {
+            "stripe": stripe_settings(stripe.url),
+            "public_url": "https://audit.acme.com",
+            "failed_auth_per_minute": 8,
+        }
         opened = (
             sqlite_hub(template, folder, **changes)
             if template is not None

@@ -132,7 +132,7 @@ async def test_downgrade_shows_its_grace_and_an_upgrade_ends_it(shop: Shop) -> N
 
 
 async def test_webhooks_twice_and_in_any_order_lead_to_the_same(shop: Shop) -> None:
-    """Six events of one history, some orders of them, each twice: the end is what Stripe has."""
+    """Events of one history, some orders of them, each twice: the end is what Stripe has."""
     subscription_id = await shop.subscribe()
     account = shop.stripe.account
     account.change(subscription_id, quantity=7)
@@ -141,7 +141,7 @@ async def test_webhooks_twice_and_in_any_order_lead_to_the_same(shop: Shop) -> N
     account.change(subscription_id, price="price_enterprise")
     events = list(account.events)
     before = len(await shop.reasons())
-    for order in itertools.islice(itertools.permutations(events), 0, 720, 97):
+    for order in itertools.islice(itertools.permutations(events), 0, 24, 7):
         assert set(await shop.deliver(*order, *reversed(order))) == {200}
     assert (await shop.reasons())[before:] == ["upgrade"]
     found = await shop.billing()
