@@ -7,7 +7,7 @@ have is refused with their ids.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +50,14 @@ INVITATION = Kind("invitation", "invitations", "inv", "email")
 PAT = Kind("token", "pats", "pat", "name")
 
 
-def find_one(client: HubClient, kind: Kind, text: str) -> dict[str, Any]:
-    """Return the entry of the list that has `text` as its id or its name.
+def find_one(
+    client: HubClient,
+    kind: Kind,
+    text: str,
+    *,
+    among: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+) -> dict[str, Any]:
+    """Return the entry of the list that has `text` as its id, or as its name where `among` it.
 
     An id is taken as it is where the list does not show it, or may not be read:
     the hub knows better. Raises CliError for no such name, ArgumentError for several.
@@ -72,7 +78,8 @@ def find_one(client: HubClient, kind: Kind, text: str) -> dict[str, Any]:
             return {kind.id_key: text}
         raise
     found = [item for item in items if kind.id_of(item) == text]
-    found = found or [item for item in items if kind.name_of(item).casefold() == wanted]
+    named = [item for item in items if kind.name_of(item).casefold() == wanted]
+    found = found or [item for item in named if among(item)]
     if len(found) == 1:
         return found[0]
     if not found and kind.is_id(text):

@@ -51,7 +51,8 @@ class RealHub:
     def token_of(self, role: str) -> str:
         """Return the token of a new member with this role."""
         member = self._run(
-            "member", "add", "--email", f"{role}@acme.com", "--role", role, "--pat", "test"
+            *("member", "add", "--org-id", self.org, "--email", f"{role}@acme.com"),
+            *("--role", role, "--pat", "test"),
         )
         token: str = member["pat"]["token"]
         return token

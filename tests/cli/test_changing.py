@@ -166,6 +166,6 @@ def test_times_are_the_persons_own_in_tables_only(
 ) -> None:
     monkeypatch.setenv("TZ", "UTC")
     at = "2026-11-24T10:00:00.123Z"
-    filled.answers[f"GET /orgs/{ORG}/clusters"] = [CLUSTERS[0] | {"last_seen_at": at}]
+    filled.answers[f"GET /orgs/{ORG}/clusters"] = [{**CLUSTERS[0], "agent": {"last_seen_at": at}}]
     assert "2026-11-24 10:00:00" in cli("clusters", "list", "--utc").out
     assert at in cli("clusters", "list", "-o", "csv").out

@@ -8,7 +8,8 @@ never from the command line.
 from __future__ import annotations
 
 import sys
-from typing import IO
+from collections.abc import Mapping
+from typing import IO, Any
 from urllib.parse import parse_qs, urlsplit
 
 import click
@@ -42,7 +43,7 @@ def list_(listing: Listing, connection: Connection) -> None:
     view = list_view(
         ("id", "email", "role", "status", "expires_at"),
         utc=listing.utc,
-        wide=("inviter_email", "created_at"),
+        wide=("inviter_email", "times_sent", "sent_at"),
     )
     listing.show(client, client.in_org("invitations"), "invitations", view)
 
@@ -57,7 +58,10 @@ def list_(listing: Listing, connection: Connection) -> None:
 @utc_option
 @connection_options
 def create(*, email: str, role: str, form: str, utc: bool, connection: Connection) -> None:
-    """Invite EMAIL: a link for 7 days that works once, and only for that address."""
+    """Invite EMAIL: a link for 7 days that works once, and only for that address.
+
+    The link is mailed; the answer has one too, which cannot be shown again.
+    """
     client = connection.client()
     body = {"email": email, "role": role}
     made = client.change("POST", client.in_org("invitations"), body)
@@ -75,7 +79,7 @@ def create(*, email: str, role: str, form: str, utc: bool, connection: Connectio
 def resend(*, invitation: str, form: str, utc: bool, connection: Connection) -> None:
     """Send INVITATION (its e-mail or inv_… id) again with a new link for 7 days."""
     client = connection.client()
-    found = INVITATION.id_of(find_one(client, INVITATION, invitation))
+    found = INVITATION.id_of(find_one(client, INVITATION, invitation, among=_is_open))
     made = client.change("POST", client.in_org("invitations", found, "resend"), None)
     write_record(form, made, name="id", utc=utc)
 
@@ -90,7 +94,7 @@ def resend(*, invitation: str, form: str, utc: bool, connection: Connection) -> 
 def revoke(*, invitation: str, yes: bool, connection: Connection) -> None:
     """Revoke INVITATION (its e-mail or inv_… id): its link works no more."""
     client = connection.client()
-    found = find_one(client, INVITATION, invitation)
+    found = find_one(client, INVITATION, invitation, among=_is_open)
     name = INVITATION.name_of(found)
     confirm(f"This revokes the invitation of {name}", name, yes=yes)
     client.change("DELETE", client.in_org("invitations", INVITATION.id_of(found)), None)
@@ -122,6 +126,11 @@ def accept(*, link: IO[bytes] | None, form: str, utc: bool, connection: Connecti
         raise ArgumentError("no link is given: --link-file FILE, or - for standard input")
     made = connection.client().change("POST", "/invitations/accept", {"token": _token_of(text)})
     write_record(form, made, name="org_id", utc=utc)
+
+
+def _is_open(invitation: Mapping[str, Any]) -> bool:
+    """Tell whether somebody may still come by it, or could if it were sent again."""
+    return invitation.get("status") in ("pending", "expired")
 
 
 def _token_of(text: str) -> str:

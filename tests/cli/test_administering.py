@@ -1,0 +1,171 @@
+"""Every administering command, as people type it, against the real hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Cli, Result
+from tests.cli.real_hub import RealHub
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHub]:
+    hub = RealHub(tmp_path_factory.mktemp("hub"))
+    hub.start()
+    yield hub
+    hub.kill()
+
+
+@pytest.fixture
+def real(running: RealHub, monkeypatch: pytest.MonkeyPatch) -> RealHub:
+    monkeypatch.setenv("RADAR_AUDIT_URL", running.url)
+    monkeypatch.setenv("RADAR_AUDIT_TOKEN", running.token)
+    return running
+
+
+def _json(result: Result) -> Any:
+    assert result.code == 0, result.err
+    return json.loads(result.out)
+
+
+def _last_action(cli: Cli) -> tuple[str, str | None]:
+    """The newest event's action and the token that it was done with."""
+    (event,) = _json(cli("query", "--limit", "1", "-o", "json"))
+    return event["action"], event["metadata"].get("via_pat")
+
+
+def test_an_org_is_made_changed_and_deleted(
+    real: RealHub, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _json(cli("orgs", "create", "Second", "-o", "json"))
+    assert made["name"] == "Second"
+    assert {real.org, made["id"]} <= set(cli("orgs", "list", "-o", "name").out.split())
+    changed = _json(
+        cli("orgs", "update", "--name", "Acme", "--default-role", "viewer", "-o", "json")
+    )
+    assert (changed["name"], changed["default_role"]) == ("Acme", "viewer")
+    assert _last_action(cli)[0] == "org.updated"
+    shown = cli("orgs", "show").out
+    assert "Acme" in shown
+    assert "default_role" in shown
+    assert cli("orgs", "update").code == 2
+    assert cli("orgs", "update", "--domain", "a.com", "--no-domains").code == 2
+    refused = cli("orgs", "update", "--domain", "gmail.com")
+    assert refused.code == 2
+    assert "free-mail domain" in refused.err
+    # A token is good for its own org only, so the other one cannot be deleted with it.
+    assert cli("orgs", "delete", "--yes", "--org", made["id"]).code == 1
+
+
+def test_clusters_from_connecting_to_deleting(real: RealHub, cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "stage.token"
+    create = ("clusters", "create", "stage", "--environment", "staging", "--label", "team=pay")
+    made = _json(cli(*create, "--token-file", str(file), "-o", "json"))
+    assert file.read_text().startswith("rhc_")
+    assert made["labels"] == {"team": "pay"}
+    assert _last_action(cli)[0] == "cluster.created"
+    listed = cli("clusters", "list")
+    assert "stage" in listed.out
+    assert "never" in listed.out
+    assert _json(cli("clusters", "show", "stage", "-o", "json"))["id"] == made["id"]
+    changed = _json(
+        cli("clusters", "update", "stage", "--name", "stage-2", "--no-labels", "-o", "json")
+    )
+    assert (changed["name"], changed["labels"]) == ("stage-2", {})
+    before = file.read_text()
+    rotate = ("clusters", "rotate-token", "stage-2", "--yes", "--token-file", str(file), "--force")
+    assert cli(*rotate).code == 0
+    assert file.read_text() not in (before, "")
+    upgrade = _json(cli("clusters", "upgrade-agent", made["id"], "--version", "9.9", "-o", "json"))
+    assert upgrade["state"] == "pending"
+    assert cli("clusters", "delete", "stage-2", "--yes").code == 0
+    assert _last_action(cli)[0] == "cluster.deleted"
+    for wrong in ("team", "=pay"):
+        assert cli("clusters", "update", "prod", "--label", wrong).code == 2
+    assert cli("clusters", "update", "prod").code == 2
+    assert cli("clusters", "create", "p", "--environment", "!").code == 2
+
+
+def test_tokens_from_making_to_revoking(real: RealHub, cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "ci.token"
+    make = ("pats", "create", "ci", "--scope", "audit:read", "--expires", "30d")
+    made = _json(cli(*make, "--token-file", str(file), "-o", "json"))
+    assert made["scopes"] == ["audit:read"]
+    who = cli("whoami", "--token-stdin", "-o", "json", stdin=file.read_text())
+    assert _json(who)["pat"]["id"] == made["id"]
+    assert cli("pats", "create", "forever", "--expires", "never", "-o", "json").code == 0
+    assert "ci" in cli("pats", "list", "--user", "all").out
+    assert cli("pats", "revoke", "ci", "--yes", "--reason", "rotated").code == 0
+    assert _last_action(cli)[0] == "pat.revoked"
+    assert cli("whoami", "--token-stdin", stdin=file.read_text()).code == 4
+
+
+def test_members_are_invited_given_roles_and_removed(
+    real: RealHub, cli: Cli, tmp_path: Path
+) -> None:
+    invited = _json(cli("invitations", "create", "bob@acme.com", "--role", "viewer", "-o", "json"))
+    again = _json(cli("invitations", "resend", "bob@acme.com", "-o", "json"))
+    assert again["id"] == invited["id"]
+    assert again["url"] != invited["url"]
+    assert "bob@acme.com" in cli("invitations", "list").out
+    link = tmp_path / "link"
+    link.write_text(again["url"] + "\n")
+    other = cli("invitations", "accept", "--link-file", str(link))
+    assert other.code == 1
+    assert "another address" in other.err
+    assert cli("invitations", "revoke", "bob@acme.com", "--yes").code == 0
+    assert _last_action(cli)[0] == "org_invitation.revoked"
+    real.token_of("member")
+    changed = _json(cli("members", "set-role", "member@acme.com", "auditor", "-o", "json"))
+    assert changed["role"] == "auditor"
+    assert "member@acme.com" in cli("members", "list").out
+    assert cli("members", "remove", "Member@acme.com", "--yes").code == 0
+    assert "member@acme.com" not in cli("members", "list").out
+    last = cli("members", "leave", "--yes")
+    assert last.code == 1
+    assert "owner" in last.err
+
+
+def test_who_was_invited_joins_and_leaves(real: RealHub, cli: Cli) -> None:
+    """With a token of another org, by a link on standard input."""
+    guest = real.token_of("viewer")
+    assert cli("members", "leave", "--yes", "--token-stdin", stdin=guest).code == 0
+    invited = _json(cli("invitations", "create", "viewer@acme.com", "-o", "json"))
+    no_link = cli("invitations", "accept")
+    assert no_link.code == 2
+    assert "--link-file" in no_link.err
+    for wrong in ("https://audit.example.com/invitations", "two words", ""):
+        assert cli("invitations", "accept", "--link-file", "-", stdin=wrong).code == 2
+    # The guest's only token went with the membership: the link waits for a session.
+    refused = cli("invitations", "accept", "--link-file", "-", stdin=invited["url"])
+    assert refused.code == 1
+
+
+def test_billing_is_shown_and_says_what_is_not_set_up(real: RealHub, cli: Cli) -> None:
+    shown = _json(cli("billing", "show", "-o", "json"))
+    assert (shown["plan"], shown["limits"], shown["subscription"]) == (
+        "enterprise",
+        {"clusters": None},
+        None,
+    )
+    for command in (("billing", "checkout", "team"), ("billing", "portal")):
+        result = cli(*command)
+        assert result.code == 1
+        assert result.err.startswith("radar-audit: ")
+        assert "(request " in result.err
+
+
+def test_a_role_that_may_not_is_told_which_may(
+    real: RealHub, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADAR_AUDIT_TOKEN", real.token_of("auditor"))
+    result = cli("clusters", "delete", "prod", "--yes")
+    assert result.code == 1
+    assert "the role that may do this is owner" in result.err
+    monkeypatch.setenv("RADAR_AUDIT_TOKEN", real.token)
+    assert _last_action(cli)[0] == "cluster.action_denied"
