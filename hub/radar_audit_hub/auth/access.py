@@ -49,6 +49,7 @@ def _in_org(found: FoundSession) -> Principal:
         org_id=org_id,
         org_name=name,
         plan=plan,
+        retention=found.retention,
         scopes=None,
         pat_id=None,
         pat_name=None,

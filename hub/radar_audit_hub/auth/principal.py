@@ -47,7 +47,7 @@ class Principal:
     pat_name: str | None
     expires_at_ms: int | None
     session_id: str | None = None
-    retention: str | None = None
+    retention: str | None
 
     def has_scope(self, scope: str) -> bool:
         """Tell whether the token may be used for `scope`."""
@@ -77,7 +77,7 @@ class ClusterPrincipal:
     cluster_id: str
     cluster_name: str
     scopes: tuple[str, ...]
-    retention: str | None = None
+    retention: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,7 @@ def judge_pat(found: FoundPat | None, now_ms: int) -> Principal | Refused:
         org_id=found.org_id,
         org_name=found.org_name,
         plan=found.plan,
+        retention=found.retention,
         scopes=found.scopes,
         pat_id=found.id,
         pat_name=found.name,
@@ -135,6 +136,7 @@ def judge_cluster_token(found: FoundClusterToken | None) -> ClusterPrincipal | R
     return ClusterPrincipal(
         org_id=found.org_id,
         plan=found.plan,
+        retention=found.retention,
         cluster_id=found.cluster_id,
         cluster_name=found.cluster_name,
         scopes=found.scopes,

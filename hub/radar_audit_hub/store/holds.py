@@ -11,6 +11,7 @@ from collections.abc import Collection
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from radar_audit_hub.retention.in_force import read
 from radar_audit_hub.retention.policy import Expiry, Hold, expiry
 
 from .control import insert_new
@@ -50,5 +51,5 @@ async def drop_holds(conn: AsyncConnection, org_id: str, plans: Collection[str])
 
 async def expiry_of(conn: AsyncConnection, org_id: str, now_ms: int) -> Expiry:
     """Return what may be deleted of an org, a deleted one too, at `now_ms` (Unix ms)."""
-    plan = (await conn.execute(select(org.c.plan).where(org.c.id == org_id))).scalar_one()
-    return expiry(plan, await holds_of(conn, org_id), now_ms)
+    row = (await conn.execute(select(org.c.plan, org.c.retention).where(org.c.id == org_id))).one()
+    return expiry(row.plan, await holds_of(conn, org_id), now_ms, read(row.retention))

@@ -42,6 +42,7 @@ class FoundSession:
     plan: str | None
     role: str | None
     org_deleted_at_ms: int | None
+    retention: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,8 @@ class Place:
 
 _FIND = """
 SELECT s.secret_hash, s.id, s.user_id, u.email, u.email_verified, s.method, s.created_at,
-       s.last_seen_at, s.expires_at, s.revoked_at, o.id, o.name, o.plan, m.role, o.deleted_at
+       s.last_seen_at, s.expires_at, s.revoked_at, o.id, o.name, o.plan, m.role, o.deleted_at,
+       o.retention
 FROM session s
 JOIN app_user u ON u.id = s.user_id
 LEFT JOIN org_member m ON m.user_id = s.user_id AND m.org_id = {1}
@@ -118,6 +120,7 @@ async def find_session(
         plan=row[12],
         role=row[13],
         org_deleted_at_ms=row[14],
+        retention=row[15],
     )
 
 

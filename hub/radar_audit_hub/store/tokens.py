@@ -42,6 +42,7 @@ class FoundPat:
     last_used_at_ms: int | None
     revoked_at_ms: int | None
     org_deleted_at_ms: int | None
+    retention: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,7 @@ class FoundClusterToken:
     revoked_at_ms: int | None
     cluster_deleted_at_ms: int | None
     org_deleted_at_ms: int | None
+    retention: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class RevokedPat:
 # The PAT's key is its hash alone: which org it belongs to is what the look-up answers.
 _FIND_PAT = """
 SELECT p.id, p.name, p.org_id, o.name, o.plan, p.user_id, u.email, m.role, p.scopes,
-       p.expires_at, p.last_used_at, p.revoked_at, o.deleted_at, p.token_hash
+       p.expires_at, p.last_used_at, p.revoked_at, o.deleted_at, p.token_hash,
+       o.retention
 FROM pat p
 JOIN org o ON o.id = p.org_id
 JOIN app_user u ON u.id = p.user_id
@@ -80,7 +83,7 @@ WHERE p.token_hash = {0}
 """
 _FIND_CLUSTER = """
 SELECT t.token_hash, t.org_id, o.plan, t.cluster_id, c.name, t.scopes,
-       t.last_used_at, t.revoked_at, c.deleted_at, o.deleted_at
+       t.last_used_at, t.revoked_at, c.deleted_at, o.deleted_at, o.retention
 FROM cluster_token t
 JOIN org o ON o.id = t.org_id
 JOIN cluster c ON c.org_id = t.org_id AND c.id = t.cluster_id
@@ -111,6 +114,7 @@ async def find_pat(conn: AsyncConnection, token_hash: bytes) -> FoundPat | None:
         last_used_at_ms=row[10],
         revoked_at_ms=row[11],
         org_deleted_at_ms=row[12],
+        retention=row[14],
     )
 
 
@@ -132,6 +136,7 @@ async def find_cluster_token(conn: AsyncConnection, token_hash: bytes) -> FoundC
         revoked_at_ms=row[7],
         cluster_deleted_at_ms=row[8],
         org_deleted_at_ms=row[9],
+        retention=row[10],
     )
 
 
