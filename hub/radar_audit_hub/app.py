@@ -23,7 +23,11 @@ from .clusters import handlers as clusters
 from .clusters.guard import DENIALS, Denials
 from .context import HUB, Hub
 from .ingest import handlers as ingest
+from .invitations import handlers as invitations
+from .mail import job as mail
+from .members import handlers as members
 from .middleware import mark, surround
+from .orgs import handlers as orgs
 from .outbox import job as outbox
 from .outbox.delivery import Handlers
 from .protocol import listener
@@ -35,8 +39,20 @@ from .store.database import Database
 from .store.migrate import is_current, migrate
 from .tokens import handlers as tokens
 
-FEATURES = (openapi, auth, audit, ingest, clusters, tokens, signin, billing)
-OUTBOX: Handlers = {**billing.OUTBOX}
+FEATURES = (
+    openapi,
+    auth,
+    audit,
+    ingest,
+    clusters,
+    tokens,
+    signin,
+    orgs,
+    members,
+    billing,
+    invitations,
+)
+OUTBOX: Handlers = {**mail.OUTBOX, **invitations.OUTBOX, **billing.OUTBOX}
 JOB_RESTARTS = 1000  # a job that breaks is tried again: expired rows are hidden without it
 JOB_PAUSE_SECONDS = 10.0
 _logger = logging.getLogger(__name__)

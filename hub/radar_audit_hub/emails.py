@@ -19,7 +19,7 @@ _EMAIL = re.compile(
 
 def lowered_email(text: str) -> str | None:
     """Return the address in lower case, None if it is none."""
-    lowered = text.strip().lower()
+    lowered = text.strip(" ").lower()
     if len(lowered) > MAX_EMAIL_CHARS or not _EMAIL.match(lowered):
         return None
     return lowered
