@@ -85,6 +85,30 @@ class InvalidBodyError(HubError):
         self.errors = tuple(errors)
 
 
+class DocumentQueryError(InvalidBodyError):
+    """A query inside a document cannot be read; `errors` says where and what was expected."""
+
+
+class UnknownActionError(InvalidBodyError):
+    """A document names an action that is not in the table; `errors` has the nearest known one."""
+
+
+class StaleGenerationError(HubError):
+    """A later generation of the same object is stored already."""
+
+
+class ForeignOwnerError(HubError):
+    """The owner belongs to another cluster than the token."""
+
+
+class ScopeMissingError(HubError):
+    """The cluster's token may not write the org's own settings."""
+
+
+class TooManyOwnersError(HubError):
+    """The cluster has as many documents as one may have."""
+
+
 class BodyTooLargeError(HubError):
     """A request body is longer than the route takes (counted after decompression)."""
 

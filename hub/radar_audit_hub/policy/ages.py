@@ -107,6 +107,11 @@ def next_ages(
 _PLAN = Age(hours=None)
 
 
+def age_of(ages: Sequence[Age], cluster_id: str | None, now_ms: int) -> Age:
+    """Return the age of a cluster's events (None: of the org's) at `now_ms` (Unix ms)."""
+    return _InForce(ages, now_ms).age(cluster_id, None)
+
+
 def _distinct(rows: Sequence[Age], default: Age) -> list[Age]:
     """Return the rows that differ from the first of them, and that one if it is not the default."""
     kept: list[Age] = []
