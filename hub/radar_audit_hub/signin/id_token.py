@@ -64,6 +64,8 @@ def read_id_token(text: str, keys: Sequence[Json], expected: Expected) -> Json:
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in expected.algorithms:
         raise IdTokenError("algorithm", "the ID token is signed in a way that is not taken here")
+    if "crit" in header:  # an extension that must be understood; none is
+        raise IdTokenError("malformed", "the ID token has an extension that is not known here")
     key = _key(keys, header.get("kid"), algorithm)
     claims = _verified(text, key, algorithm)
     _check_parties(claims, expected)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ REFETCH_MS = 60_000  # at least between two fetches of the keys
 MAX_KEYS = 100
 _LIMIT_BYTES = 256 * 1024
 _TIMEOUT_SECONDS = 10.0
+_EMAIL_CLAIMS = ("email", "email_verified")
+_BEARER = re.compile(r"^[\x21-\x7e]{1,16384}\Z")
 _AWAY = "the identity provider does not answer as it should; try again"
 
 
@@ -38,6 +41,7 @@ class Endpoints:
     authorization: str
     token: str
     keys: str
+    userinfo: str | None
     basic: bool
     names_itself: bool
 
@@ -82,6 +86,9 @@ class Provider:
             authorization=_address(document, "authorization_endpoint"),
             token=_address(document, "token_endpoint"),
             keys=_address(document, "jwks_uri"),
+            userinfo=(
+                _address(document, "userinfo_endpoint") if "userinfo_endpoint" in document else None
+            ),
             basic=not isinstance(methods, list) or "client_secret_basic" in methods,
             names_itself=document.get("authorization_response_iss_parameter_supported") is True,
         )
@@ -89,7 +96,8 @@ class Provider:
     async def claims(self, code: str, *, verifier: str, nonce: str, redirect_uri: str) -> Json:
         """Redeem a code and return the claims of its ID token, checked.
 
-        Raises ForbiddenError for a code or a token that is no good, UnavailableError.
+        Where the token says nothing of an e-mail, what the userinfo endpoint says of it is added.
+        Raises IdTokenError, ForbiddenError for a code that is no good, UnavailableError.
         """
         answer = await self._redeem(code, verifier, redirect_uri)
         token, access = answer.get("id_token"), answer.get("access_token")
@@ -100,16 +108,29 @@ class Provider:
             client_id=self.client_id,
             nonce=nonce,
             algorithms=self._settings.algorithms,
-            access_token=access if isinstance(access, str) else None,
+            access_token=access if isinstance(access, str) and _BEARER.match(access) else None,
             now_seconds=self._now_ms() / 1000,
         )
         try:
-            return read_id_token(token, await self._published(KEPT_MS), expected)
+            claims = read_id_token(token, await self._published(KEPT_MS), expected)
         except IdTokenError as error:
             if not error.key_unknown:
                 raise
-        # The issuer may have changed its keys since.
-        return read_id_token(token, await self._published(REFETCH_MS), expected)
+            # The issuer may have changed its keys since.
+            claims = read_id_token(token, await self._published(REFETCH_MS), expected)
+        if "email" in claims or expected.access_token is None:
+            return claims
+        return await self._with_email(claims, expected.access_token)
+
+    async def _with_email(self, claims: Json, access_token: str) -> Json:
+        url = (await self.endpoints()).userinfo
+        if url is None:
+            return claims
+        headers = {"Authorization": f"Bearer {access_token}"}
+        more = _document(await self._ask("GET", url, headers, None))
+        if more.get("sub") != claims["sub"]:
+            raise IdTokenError("userinfo", "the identity provider tells of somebody else")
+        return {**claims, **{key: more[key] for key in _EMAIL_CLAIMS if key in more}}
 
     async def _published(self, kept_ms: int) -> list[Json]:
         """Return the issuer's keys, fetched less than `kept_ms` ago."""
