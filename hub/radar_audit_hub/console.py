@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import click
 
+from .billing.by_hand import PlanChange
 from .bootstrap import NewMember, NewOrg
 from .retention.job import PurgeReport
 from .store.control import Member, Org
@@ -120,6 +121,24 @@ def show_link(url: str, output: str) -> None:
         return
     click.echo(url)
     click.echo("It works once, within 10 minutes; whoever opens it is signed in.", err=True)
+
+
+def show_plan(changed: PlanChange, output: str) -> None:
+    """Print which plan an org is on now, and which one it was on."""
+    if output == "json":
+        show_json(
+            {
+                "org_id": changed.org_id,
+                "previous_plan": changed.previous_plan,
+                "plan": changed.plan,
+            }
+        )
+    elif changed.plan == changed.previous_plan:
+        click.echo(f"{changed.org_id} is on the plan {changed.plan} already.")
+    else:
+        click.echo(
+            f"{changed.org_id} is on the plan {changed.plan} now, after {changed.previous_plan}."
+        )
 
 
 def show_purge(report: PurgeReport, output: str, *, dry_run: bool) -> None:

@@ -12,11 +12,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import secrets
 import sys
-import time
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -26,25 +23,23 @@ import click
 from radar_audit_events.actions import ROLES
 from radar_audit_events.redact import redact_text
 from radar_audit_runtime.logs import configure
-from radar_audit_runtime.settings import SettingsError
 from radar_audit_runtime.tasks import harden_process, run_until_signal
 
 from . import console
-from .app import AddressError, HubServer, SchemaNotCurrentError
-from .bootstrap import BootstrapError, Means, OrgOrder, add_member, create_org, existing_org
+from .app import HubServer
+from .billing.by_hand import set_plan_by_hand
+from .bootstrap import OrgOrder, add_member, create_org, existing_org
+from .command_line import COMPONENT, means, now_ms, only_org, run, settings_of, told
 from .openapi import document
 from .retention.job import Lease, Purger, expired_now, run_round
 from .retention.policy import PLAN_DAYS
-from .settings import PREFIX, HubSettings, load_settings
 from .signin.new_link import create_link
-from .store.control import list_members, list_orgs
-from .store.database import Database, DatabaseUrlError
+from .store.control import list_members
+from .store.database import Database
 from .store.driver_logs import hide_statements
-from .store.faults import cause_of, is_unavailable
 from .store.migrate import head_revision, is_current, migrate, revisions
 
 T = TypeVar("T")
-COMPONENT = "hub"
 _logger = logging.getLogger(__name__)
 _CLOSE_SECONDS = 10.0  # beside the drain: the joined writes and the database's connections
 _EPILOG = """\
@@ -75,7 +70,7 @@ def main(context: click.Context, config: Path | None) -> None:
 @click.pass_obj
 def serve(config: Path | None, /, *, no_migrate: bool) -> None:
     """Run the server until SIGTERM."""
-    settings = _settings(config)
+    settings = settings_of(config)
     configure(COMPONENT, settings.log_level, sys.stderr, redact_text)
     hide_statements()
     harden_process()
@@ -85,7 +80,7 @@ def serve(config: Path | None, /, *, no_migrate: bool) -> None:
     gc.set_threshold(20_000, 20, 20)
     if no_migrate:
         settings = replace(settings, migrate=False)
-    server = HubServer(settings, now_ms=_now_ms, random_bytes=secrets.token_bytes)
+    server = HubServer(settings, now_ms=now_ms, random_bytes=secrets.token_bytes)
     failed: list[Exception] = []
 
     async def run() -> None:
@@ -98,7 +93,7 @@ def serve(config: Path | None, /, *, no_migrate: bool) -> None:
 
     code = run_until_signal(run, server.stop, settings.drain_seconds + _CLOSE_SECONDS)
     for error in failed:
-        raise _told(error) from None
+        raise told(error) from None
     sys.exit(code)
 
 
@@ -132,7 +127,7 @@ def migrate_command(config: Path | None, /, *, check: bool, down_to: str | None,
         else:
             await migrate(db)
 
-    _run(config, work, current=False)
+    run(config, work, current=False)
     click.echo(f"The schema is at revision {down_to or head_revision()}.")
 
 
@@ -172,9 +167,9 @@ def init(config: Path | None, /, *, if_missing: bool, output: str, **order: Any)
                 "give --org-id org_… for another one, or --if-missing where this is no error; "
                 "people join by `radar-audit-hub member add`",
             )
-        console.show_new_org(await create_org(db, wanted, _means()), output)
+        console.show_new_org(await create_org(db, wanted, means()), output)
 
-    _run(config, work, current=False)
+    run(config, work, current=False)
 
 
 @main.group()
@@ -194,11 +189,11 @@ def member_add(config: Path | None, /, *, org_id: str | None, output: str, **fac
     """Make a person a member; with --pat the token is printed once."""
 
     async def work(db: Database) -> None:
-        chosen = org_id or await _only_org(db)
-        new = await add_member(db, org_id=chosen, means=_means(), **facts)
+        chosen = org_id or await only_org(db)
+        new = await add_member(db, org_id=chosen, means=means(), **facts)
         console.show_new_member(new, output)
 
-    _run(config, work)
+    run(config, work)
 
 
 @member.command("list")
@@ -209,13 +204,13 @@ def member_list(config: Path | None, /, *, org_id: str | None, output: str) -> N
     """List the members with their roles."""
 
     async def work(db: Database) -> None:
-        chosen = org_id or await _only_org(db)
+        chosen = org_id or await only_org(db)
         if await existing_org(db, chosen) is None:
             raise console.CommandError(f"there is no organization {chosen}")
         async with db.read() as connection:
             console.show_members(await list_members(connection, chosen), output)
 
-    _run(config, work)
+    run(config, work)
 
 
 @main.command("signin-link")
@@ -227,12 +222,42 @@ def signin_link(config: Path | None, /, *, email: str, output: str) -> None:
 
     Whoever has the link is that person.
     """
-    public_url = _settings(config).public_url
+    public_url = settings_of(config).public_url
 
     async def work(db: Database) -> None:
-        console.show_link(await create_link(db, email, public_url, _means()), output)
+        console.show_link(await create_link(db, email, public_url, means()), output)
 
-    _run(config, work)
+    run(config, work)
+
+
+@main.command()
+@_org_id
+@click.option(
+    "--plan", "name", type=click.Choice(list(PLAN_DAYS)), required=True, help="The new plan."
+)
+@_output
+@click.pass_obj
+def plan(config: Path | None, /, *, org_id: str | None, name: str, output: str) -> None:
+    """Set an organization's plan, where it is not sold through Stripe.
+
+    After a downgrade the events that are not shown any more are deleted once the days of
+    RADAR_AUDIT_HUB_DOWNGRADE_GRACE_DAYS are over.
+    """
+    grace_days = settings_of(config).downgrade_grace_days
+
+    async def work(db: Database) -> None:
+        means = means()
+        changed = await set_plan_by_hand(
+            db,
+            org_id or await only_org(db),
+            name,
+            grace_days=grace_days,
+            now_ms=means.now_ms,
+            random_bytes=means.random_bytes,
+        )
+        console.show_plan(changed, output)
+
+    run(config, work)
 
 
 @main.command()
@@ -244,101 +269,31 @@ def purge(config: Path | None, /, *, dry_run: bool, output: str) -> None:
 
     The running server does so every few minutes.
     """
-    settings = _settings(config)
+    settings = settings_of(config)
 
     async def work(db: Database) -> None:
         if dry_run:
-            console.show_purge(await expired_now(db, _now_ms()), output, dry_run=True)
+            console.show_purge(await expired_now(db, now_ms()), output, dry_run=True)
             return
         purger = Purger(
             db=db,
-            now_ms=_now_ms,
+            now_ms=now_ms,
             random_bytes=secrets.token_bytes,
             batch_rows=settings.purge_batch_rows,
             pause_seconds=settings.purge_pause_seconds,
             removed=lambda _org_id, _rows: None,
         )
-        report = await run_round(purger, Lease(db, _now_ms, secrets.token_hex(8)))
+        report = await run_round(purger, Lease(db, now_ms, secrets.token_hex(8)))
         if report is None:
             raise console.CommandError(
                 "a running server is deleting expired events right now", "try again in two minutes"
             )
         console.show_purge(report, output, dry_run=False)
 
-    _run(config, work)
+    run(config, work)
 
 
 @main.command()
 def openapi() -> None:
     """Print the OpenAPI 3.1 document of the API."""
     click.echo(document().decode(), nl=False)
-
-
-def _run(
-    config: Path | None, work: Callable[[Database], Awaitable[None]], *, current: bool = True
-) -> None:
-    """Open the database, do the work, close it; `current` demands an up-to-date schema."""
-    settings = _settings(config)
-    configure(COMPONENT, "warning", sys.stderr, redact_text)
-    hide_statements()
-
-    async def with_database() -> None:
-        db = await Database.open(settings.resolved_database_url(), pool_size=2)
-        try:
-            if current and not await is_current(db):
-                raise console.CommandError(
-                    "the database's schema is not the one this version needs",
-                    "run `radar-audit-hub migrate`, or `radar-audit-hub init` for a new database",
-                )
-            await work(db)
-        finally:
-            await db.close()
-
-    try:
-        asyncio.run(with_database())
-    except click.ClickException:
-        raise
-    except Exception as error:
-        raise _told(error) from None
-
-
-def _told(error: Exception) -> console.CommandError:
-    """Return the error in words; the trace of one that is not expected goes to the log."""
-    if isinstance(error, BootstrapError):
-        return console.CommandError(str(error), error.hint)
-    if isinstance(error, AddressError | SchemaNotCurrentError):
-        return console.CommandError(str(error))
-    if isinstance(error, DatabaseUrlError):
-        return console.SettingsRefusedError(f"{PREFIX}DATABASE_URL: {error}")
-    if is_unavailable(error):
-        return console.CommandError(
-            f"the database cannot be used ({cause_of(error)})",
-            f"check {PREFIX}DATABASE_URL or {PREFIX}DATA_DIR",
-        )
-    _logger.error("the command failed", exc_info=error)
-    return console.CommandError(f"{type(error).__name__}: {redact_text(str(error))}")
-
-
-async def _only_org(db: Database) -> str:
-    async with db.read() as connection:
-        orgs = [org for org in await list_orgs(connection) if org.deleted_at_ms is None]
-    if len(orgs) != 1:
-        found = "no organization yet" if not orgs else f"{len(orgs)} organizations"
-        hint = "`radar-audit-hub init` creates one" if not orgs else "give --org-id"
-        raise console.CommandError(f"this hub has {found}", hint)
-    return orgs[0].id
-
-
-def _settings(config: Path | None) -> HubSettings:
-    try:
-        return load_settings(os.environ, config)
-    except SettingsError as error:
-        raise console.SettingsRefusedError("; ".join(error.problems)) from None
-
-
-def _means() -> Means:
-    return Means(now_ms=_now_ms(), random_bytes=secrets.token_bytes)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

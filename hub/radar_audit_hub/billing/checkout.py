@@ -221,6 +221,7 @@ def _params(
         "metadata[org_id]": org_id,
         "metadata[intent_id]": intent_id,
         "subscription_data[metadata][org_id]": org_id,
+        "subscription_data[metadata][intent_id]": intent_id,
         "success_url": f"{page}?checkout=done",
         "cancel_url": f"{page}?checkout=left",
     }

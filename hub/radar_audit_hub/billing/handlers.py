@@ -14,14 +14,13 @@ import msgspec
 from aiohttp import web
 from radar_audit_events.ids import format_ms
 
-from radar_audit_hub.audit.parameters import Reader
 from radar_audit_hub.auth.access import require
 from radar_audit_hub.auth.principal import ORG_READ_SCOPE, OWNER, Principal
-from radar_audit_hub.bodies import decode_body, read_body
 from radar_audit_hub.changes import changing
 from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.declarations import declare
 from radar_audit_hub.errors import ConflictError, UnavailableError
+from radar_audit_hub.json_edge import json_document, no_parameters, read_document
 from radar_audit_hub.outbox.delivery import Handlers
 from radar_audit_hub.store.checkouts import CheckoutIntent
 from radar_audit_hub.store.holds import holds_of
@@ -38,7 +37,6 @@ from .stripe_client import (
 )
 
 SCOPE = "billing:write"
-MAX_BODY_BYTES = 4096
 OUTBOX: Handlers = {
     quantity.KIND: quantity_job.sync_quantity,
     checkout.KIND: checkout.finish_checkout,
@@ -65,7 +63,7 @@ async def show(request: web.Request) -> web.Response:
     """Answer with the org's plan, limits, subscription and what a downgrade still holds."""
     hub = request.app[HUB]
     caller = await require(request, OWNER, scope=ORG_READ_SCOPE)
-    Reader(list(request.query.items()), ()).finish()
+    no_parameters(request)
     async with hub.db.read() as conn:
         subscription = await get_subscription(conn, caller.org_id)
         clusters = await count_clusters(conn, caller.org_id)
@@ -73,18 +71,14 @@ async def show(request: web.Request) -> web.Response:
     settings = hub.settings.stripe
     sold = settings.prices.sold() if settings.secret_key is not None else ()
     answer = billing_answer(caller.plan, clusters, subscription, holds, sold, hub.now_ms())
-    return _json(answer)
+    return json_document(answer)
 
 
 async def start_checkout(request: web.Request) -> web.Response:
     """Open Stripe's page for a plan; asking again for the same one gives the same page."""
     hub = request.app[HUB]
     caller = await require(request, OWNER, scope=SCOPE)
-    Reader(list(request.query.items()), ()).finish()
-    body = await read_body(
-        request, limit_bytes=MAX_BODY_BYTES, timeout_seconds=hub.settings.body_timeout_seconds
-    )
-    asked = decode_body(body, _decoder, CheckoutRequest.__struct_fields__)
+    asked = await read_document(request, _decoder)
     stripe = Stripe(hub.outbound, hub.settings.stripe)
     async with changing(request, caller) as change:
         intent = await checkout.intend(change, hub, stripe, caller, caller.org_id, asked.plan)
@@ -94,7 +88,7 @@ async def start_checkout(request: web.Request) -> web.Response:
         raise ConflictError("another checkout was begun, or this one paid, meanwhile; look again")
     if intent.session_id is None or intent.session_url is None or intent.expires_at_ms is None:
         raise AssertionError("a session was noted without its parts")
-    return _json(
+    return json_document(
         CheckoutAnswer(
             checkout_session_id=intent.session_id,
             url=intent.session_url,
@@ -135,7 +129,7 @@ async def open_portal(request: web.Request) -> web.Response:
     """Answer with the address of Stripe's customer portal: cards, invoices, ending the plan."""
     hub = request.app[HUB]
     caller = await require(request, OWNER, scope=SCOPE)
-    Reader(list(request.query.items()), ()).finish()
+    no_parameters(request)
     stripe = Stripe(hub.outbound, hub.settings.stripe)
     async with hub.db.read() as conn:
         subscription = await get_subscription(conn, caller.org_id)
@@ -149,16 +143,12 @@ async def open_portal(request: web.Request) -> web.Response:
         raise UnavailableError(_AWAY, _RETRY_SECONDS) from None
     except StripeRefusedError as error:
         raise _refused(error) from None
-    return _json(PageAnswer(url))
+    return json_document(PageAnswer(url))
 
 
 def _refused(error: StripeRefusedError) -> UnavailableError:
     _logger.error("Stripe refused a request", extra={"reason": str(error)})
     return UnavailableError(_REFUSED, _RETRY_SECONDS)
-
-
-def _json(answer: msgspec.Struct) -> web.Response:
-    return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
 
 def routes() -> list[web.RouteDef]:

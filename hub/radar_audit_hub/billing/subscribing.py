@@ -26,7 +26,8 @@ from .stripe_client import RemoteSubscription
 
 ACTION = "billing.subscription_changed"
 Outcome = Literal["applied", "unchanged", "stale", "unknown"]
-_ORG_KEY = "org_id"  # what our checkouts put into a subscription's metadata
+# What our checkouts put into a subscription's metadata.
+_ORG_KEY, _INTENT_KEY = "org_id", "intent_id"
 _logger = logging.getLogger(__name__)
 
 
@@ -62,18 +63,27 @@ async def apply(change: Change, fetched: Fetched, prices: Prices, grace_days: in
             )
         return "unknown"
     await subscriptions.save_subscription(change.conn, new, change.now_ms)
+    if new.status in PAYING:
+        await _end_checkouts(change, org, remote.metadata.get(_INTENT_KEY))
     return await _follow(change, org, current, new, grace_days)
+
+
+async def _end_checkouts(change: Change, org: Org, paid: str | None) -> None:
+    """Close the checkout that was paid, and take back the others: nobody is to pay twice."""
+    for intent in await checkouts.open_intents(change.conn, org.id):
+        if intent.id == paid:
+            await checkouts.close_intent(change.conn, org.id, intent.id, change.now_ms)
+        else:
+            await give_up(change.conn, intent, change.now_ms)
 
 
 async def _follow(
     change: Change, org: Org, current: Subscription | None, new: Subscription, grace_days: int
 ) -> Outcome:
-    """Bring plan, quantity and checkouts into line, and write the event."""
+    """Bring plan and quantity into line, and write the event."""
     plan = _plan(org, current, new)
     await move_plan(change.conn, org, plan, now_ms=change.now_ms, grace_days=grace_days)
     if new.status in PAYING:
-        for intent in await checkouts.open_intents(change.conn, org.id):
-            await give_up(change.conn, intent, change.now_ms)
         clusters = await subscriptions.count_clusters(change.conn, org.id)
         if new.quantity != billed_quantity(clusters):
             await request_sync(change.conn, org.id, change.now_ms)

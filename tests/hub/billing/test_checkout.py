@@ -119,6 +119,21 @@ async def test_another_plan_takes_the_first_page_back(shop: Shop) -> None:
     assert (await shop.checkout("enterprise")).json["checkout_session_id"] == second
 
 
+async def test_subscription_takes_back_every_page_but_its_own(shop: Shop) -> None:
+    """A page of another plan that its owner still has open must not be paid as well."""
+    paid = (await shop.checkout("team")).json["checkout_session_id"]
+    shop.stripe.account.pay(paid)
+    other = (await shop.checkout("enterprise")).json["checkout_session_id"]
+    await shop.deliver_all()
+    await shop.work()
+    sessions = shop.stripe.account.sessions
+    assert (sessions[paid]["status"], sessions[other]["status"]) == ("complete", "expired")
+    assert [a.path.split("/")[-2] for a in shop.stripe.requests if a.path.endswith("expire")] == [
+        paid,  # given up for the other one, before the hub knew that it was paid
+        other,
+    ]
+
+
 async def test_page_that_ran_out_is_replaced(shop: Shop) -> None:
     first = await shop.checkout()
     shop.hub.clock.now_ms += 24 * HOUR_MS

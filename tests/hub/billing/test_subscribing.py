@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import random
 from typing import Any
 
 import pytest
@@ -141,7 +141,8 @@ async def test_webhooks_twice_and_in_any_order_lead_to_the_same(shop: Shop) -> N
     account.change(subscription_id, price="price_enterprise")
     events = list(account.events)
     before = len(await shop.reasons())
-    for order in itertools.islice(itertools.permutations(events), 0, 24, 7):
+    for seed in range(4):
+        order = random.Random(seed).sample(events, len(events))
         assert set(await shop.deliver(*order, *reversed(order))) == {200}
     assert (await shop.reasons())[before:] == ["upgrade"]
     found = await shop.billing()
