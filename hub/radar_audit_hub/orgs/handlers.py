@@ -16,7 +16,6 @@ from radar_audit_events.ids import format_ms, new_id
 from radar_audit_hub.auth.access import require, require_user
 from radar_audit_hub.auth.principal import ORG_READ_SCOPE, OWNER
 from radar_audit_hub.billing.cancellation import request_cancel
-from radar_audit_hub.billing.cancellation import request_cancel
 from radar_audit_hub.changes import changing
 from radar_audit_hub.context import HUB
 from radar_audit_hub.declarations import declare
@@ -123,7 +122,6 @@ async def delete_org(request: web.Request) -> web.Response:
         org, _ = await change.lock_as(caller.org_id, OWNER)
         await members.update_org(change.conn, replace(org, deleted_at_ms=change.now_ms))
         await members.delete_all_members(change.conn, org.id)
-        await request_cancel(change.conn, org.id, change.now_ms)
         await request_cancel(change.conn, org.id, change.now_ms)
         change.note(org.id, "org.deleted", org.id, {"name": org.name})
     return web.Response(status=204)
