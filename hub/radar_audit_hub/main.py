@@ -29,7 +29,7 @@ from . import console
 from .app import HubServer
 from .billing.by_hand import set_plan_by_hand
 from .bootstrap import OrgOrder, add_member, create_org, existing_org
-from .command_line import COMPONENT, means, now_ms, only_org, run, settings_of, told
+from .command_line import COMPONENT, new_means, now_ms, only_org, run, settings_of, told
 from .openapi import document
 from .retention.job import Lease, Purger, expired_now, run_round
 from .retention.policy import PLAN_DAYS
@@ -167,7 +167,7 @@ def init(config: Path | None, /, *, if_missing: bool, output: str, **order: Any)
                 "give --org-id org_… for another one, or --if-missing where this is no error; "
                 "people join by `radar-audit-hub member add`",
             )
-        console.show_new_org(await create_org(db, wanted, means()), output)
+        console.show_new_org(await create_org(db, wanted, new_means()), output)
 
     run(config, work, current=False)
 
@@ -190,7 +190,7 @@ def member_add(config: Path | None, /, *, org_id: str | None, output: str, **fac
 
     async def work(db: Database) -> None:
         chosen = org_id or await only_org(db)
-        new = await add_member(db, org_id=chosen, means=means(), **facts)
+        new = await add_member(db, org_id=chosen, means=new_means(), **facts)
         console.show_new_member(new, output)
 
     run(config, work)
@@ -225,7 +225,7 @@ def signin_link(config: Path | None, /, *, email: str, output: str) -> None:
     public_url = settings_of(config).public_url
 
     async def work(db: Database) -> None:
-        console.show_link(await create_link(db, email, public_url, means()), output)
+        console.show_link(await create_link(db, email, public_url, new_means()), output)
 
     run(config, work)
 
@@ -246,14 +246,14 @@ def plan(config: Path | None, /, *, org_id: str | None, name: str, output: str) 
     grace_days = settings_of(config).downgrade_grace_days
 
     async def work(db: Database) -> None:
-        means = means()
+        means = new_means()
         changed = await set_plan_by_hand(
             db,
             org_id or await only_org(db),
             name,
             grace_days=grace_days,
-            now_ms=means.now_ms,
-            random_bytes=means.random_bytes,
+            now_ms=given.now_ms,
+            random_bytes=given.random_bytes,
         )
         console.show_plan(changed, output)
 
