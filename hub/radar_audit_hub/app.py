@@ -20,6 +20,7 @@ from .audit import handlers as audit
 from .auth import handlers as auth
 from .billing import handlers as billing
 from .clusters import handlers as clusters
+from .clusters import silence
 from .clusters.guard import DENIALS, Denials
 from .context import HUB, Hub
 from .ingest import handlers as ingest
@@ -178,7 +179,11 @@ class HubServer:
         async def deliver() -> None:
             await outbox.run_forever(hub, OUTBOX)
 
+        async def end_silent() -> None:
+            await silence.run_forever(hub)
+
         self.tasks.start("outbox", deliver, JOB_RESTARTS, JOB_PAUSE_SECONDS)
+        self.tasks.start("silence", end_silent, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         if self._settings.purge_enabled:
 
             async def purge() -> None:

@@ -70,7 +70,10 @@ class Someone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterPrincipal:
-    """A collector calling with its cluster's token; `plan` is its org's."""
+    """A collector calling with its cluster's token; `plan` is its org's.
+
+    `assumed_at_ms` (Unix ms) is when the hub last took a terminal of the cluster as ended.
+    """
 
     org_id: str
     plan: str
@@ -78,6 +81,7 @@ class ClusterPrincipal:
     cluster_name: str
     scopes: tuple[str, ...]
     retention: str | None
+    assumed_at_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,4 +144,5 @@ def judge_cluster_token(found: FoundClusterToken | None) -> ClusterPrincipal | R
         cluster_id=found.cluster_id,
         cluster_name=found.cluster_name,
         scopes=found.scopes,
+        assumed_at_ms=found.assumed_at_ms,
     )

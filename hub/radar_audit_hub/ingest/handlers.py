@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -35,6 +35,7 @@ from radar_audit_hub.store.log import Appended, append_batch
 from .admission import Admission
 from .batch import Envelope, expired_gap, gap_rows, read_envelope, read_event
 from .joiner import Joiner
+from .late_ends import assumed_ends
 from .prepare import PreparedEvent, prepare
 from .rules import Actor, Captured, Expired, Rejected, Source, actor_name, judge
 
@@ -116,7 +117,7 @@ async def _store(
         floors=floors_of(caller, now_ms),
     )
     gaps = gap_rows(envelope, source)
-    outcomes = await _judge_all(hub, envelope, source)
+    outcomes = await _judge_all(hub, envelope, source, look_back=caller.assumed_at_ms is not None)
     good = [outcome for outcome in outcomes if isinstance(outcome, PreparedEvent)]
     appended = await ingest.joiner.submit(Log(caller.org_id, caller.plan, caller.retention), good)
     expired = [outcome for outcome in outcomes if isinstance(outcome, Expired)]
@@ -137,11 +138,16 @@ async def _store(
     return [_result(outcome, places) for outcome in outcomes]
 
 
-async def _judge_all(hub: Hub, envelope: Envelope, source: Source) -> list[Outcome]:
+async def _judge_all(
+    hub: Hub, envelope: Envelope, source: Source, *, look_back: bool
+) -> list[Outcome]:
     events: list[WireEvent | Rejected] = []
     async for raws in _slices(envelope.events):
         events += map(read_event, raws)
     people = await _people(hub, source.org_id, events)
+    if look_back:
+        assumed = await assumed_ends(hub.db, source.org_id, source.cluster_id, events)
+        source = replace(source, assumed=assumed)
     salts = hub.random_bytes(SALT_BYTES * len(events))
     outcomes: list[Outcome] = []
     async for part in _slices(events):

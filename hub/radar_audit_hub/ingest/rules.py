@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from radar_audit_events import ids
@@ -27,6 +27,8 @@ from radar_audit_events.wire import (
 
 from radar_audit_hub.retention.policy import Floors
 
+from .facts import SAME_FACT_MS
+
 # Keys that a collector may not send: the hub knows them better.
 HUB_KEYS = frozenset({"cluster_id", "cluster_name", "session_id", "supersedes", "via_pat"})
 _SESSION = re.compile(rf"^[\x21-\x7e]{{1,{MAX_SESSION_CHARS}}}\Z")
@@ -37,15 +39,27 @@ _NAME = re.compile(r"^[A-Za-z0-9._-]{1,253}\Z")
 Actor = tuple[str | None, str | None]  # user id, e-mail
 
 
+class AssumedEnd(NamedTuple):
+    """A stored end that the hub assumed of a session: id, pod, and when the session began."""
+
+    id: str
+    target_id: str
+    started_at: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where a batch comes from: org and cluster of its token, the hub's clock, the floors."""
+    """Where a batch comes from: org and cluster of its token, the hub's clock, the floors.
+
+    `assumed` has, by session, the ends that the hub assumed when the collector was silent.
+    """
 
     org_id: str
     cluster_id: str
     cluster_name: str
     now_ms: int
     floors: Floors
+    assumed: Mapping[str, AssumedEnd] = field(default_factory=dict)
 
 
 class Captured(NamedTuple):
@@ -124,6 +138,10 @@ def _capture(
         if isinstance(superseded, Rejected):
             return superseded
         metadata["supersedes"] = superseded
+    elif is_real_end(sent):
+        assumed = source.assumed.get(sent.session_id)
+        if assumed is not None and _is_end_of(assumed, target_id, sent):
+            metadata["supersedes"] = assumed.id
     actor_user_id, actor_email = _actor(sent, people)
     event = Event(
         id=ids.event_id(created_at_ms, key),
@@ -138,6 +156,25 @@ def _capture(
         cluster_id=source.cluster_id,
     )
     return Captured(event, key)
+
+
+def is_real_end(sent: WireEvent) -> bool:
+    """Tell whether an event is a session's end, not an assumed one, that names none it corrects."""
+    is_end = sent.action == "pod.exec_ended" and sent.metadata.get("end_reason") != "assumed"
+    return is_end and sent.assumed_created_at is None
+
+
+def _is_end_of(assumed: AssumedEnd, target_id: str, sent: WireEvent) -> bool:
+    """Tell whether a real end and an assumed one are of one session, not of two with one id."""
+    if assumed.target_id != target_id:
+        return False
+    try:
+        began = [
+            ids.parse_ms(str(text)) for text in (assumed.started_at, sent.metadata["started_at"])
+        ]
+    except (KeyError, TimeError):
+        return True
+    return abs(began[0] - began[1]) <= SAME_FACT_MS
 
 
 def _superseded(sent: WireEvent, source: Source) -> str | Rejected:

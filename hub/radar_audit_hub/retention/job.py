@@ -127,9 +127,11 @@ async def expired_now(db: Database, now_ms: int) -> PurgeReport:
 class Lease:
     """The lease on the rounds as `holder` (a random name) sees it; prolonged when half is over."""
 
-    def __init__(self, db: Database, now_ms: Callable[[], int], holder: str) -> None:
-        """Hold nothing yet."""
-        self._db, self._now_ms, self._holder = db, now_ms, holder
+    def __init__(
+        self, db: Database, now_ms: Callable[[], int], holder: str, name: str = LEASE
+    ) -> None:
+        """Hold nothing yet; `name` says on whose rounds the lease is."""
+        self._db, self._now_ms, self._holder, self._name = db, now_ms, holder, name
         self._until_ms = 0
 
     async def keep(self) -> bool:
@@ -140,7 +142,7 @@ class Lease:
         until_ms = now_ms + LEASE_MS
         async with self._db.write() as connection:
             taken = await take_lease(
-                connection, LEASE, self._holder, now_ms=now_ms, until_ms=until_ms
+                connection, self._name, self._holder, now_ms=now_ms, until_ms=until_ms
             )
         self._until_ms = until_ms if taken else 0
         return taken
@@ -149,7 +151,7 @@ class Lease:
         """Give the lease back; harmless if it is not held."""
         self._until_ms = 0
         async with self._db.write() as connection:
-            await release_lease(connection, LEASE, self._holder)
+            await release_lease(connection, self._name, self._holder)
 
 
 async def run_round(purger: Purger, lease: Lease) -> PurgeReport | None:

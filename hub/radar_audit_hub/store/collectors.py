@@ -7,6 +7,7 @@ and its MAX_GAPS newest gaps, whatever a token's holder sends.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .control import insert_new
 from .schema import collector, collector_gap
+from .schema_clusters import former_instance
 
 MAX_COLLECTORS = 256  # rows per cluster; a DaemonSet on control-plane nodes has a handful
 MAX_GAPS = 10_000  # rows per cluster
+MAX_FORMER_INSTANCES = 100  # rows per cluster: each is gone after ten minutes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,17 @@ class GapRow:
 
 
 async def save_collector(conn: AsyncConnection, state: CollectorState) -> None:
-    """Store a heartbeat over the collector's former one; the first one's time is kept."""
+    """Store a heartbeat over the collector's former one; the first one's time is kept.
+
+    An instance that another comes after is remembered while it had terminals open (see
+    `silence.py`); one that comes back takes back what was concluded from its silence.
+    """
+    before = await _lock_collector(conn, state)
+    if before is not None and before.instance_id != state.instance_id:
+        await _remember(conn, before)
+    elif before is not None and before.settled_at is not None:
+        gap_id = silent_gap_id(state.collector_id, state.instance_id)
+        await conn.execute(delete(collector_gap).where(*_gap_key(state, gap_id)))
     changing = {
         "instance_id": state.instance_id,
         "version": state.version,
@@ -81,6 +94,7 @@ async def save_collector(conn: AsyncConnection, state: CollectorState) -> None:
         "open_sessions": state.open_sessions_json,
         "capture_hash": state.capture_hash,
         "last_seen_at": state.seen_at_ms,
+        "settled_at": None,
     }
     row = changing | {
         "org_id": state.org_id,
@@ -105,6 +119,45 @@ async def save_collector(conn: AsyncConnection, state: CollectorState) -> None:
         collector.c.last_seen_at,
         collector.c.collector_id,
         MAX_COLLECTORS,
+    )
+
+
+def silent_gap_id(collector_id: str, instance_id: str) -> str:
+    """Return the id of the gap that an instance's silence makes."""
+    digest = hashlib.sha256(f"{collector_id}\0{instance_id}".encode())
+    return f"silent-{digest.hexdigest()[:32]}"
+
+
+async def _lock_collector(conn: AsyncConnection, state: CollectorState) -> Any:
+    """Return the collector's row as it is, kept from the job that deals with silence."""
+    statement = select(collector).where(
+        collector.c.org_id == state.org_id,
+        collector.c.cluster_id == state.cluster_id,
+        collector.c.collector_id == state.collector_id,
+    )
+    return (await conn.execute(statement.with_for_update())).first()
+
+
+async def _remember(conn: AsyncConnection, before: Any) -> None:
+    """Keep the instance of a collector's row, if it has terminals that nobody has dealt with."""
+    if before.settled_at is not None or before.open_sessions == "[]":
+        return
+    row = {column.name: getattr(before, column.name) for column in former_instance.columns}
+    await insert_new(conn, former_instance, row)
+    of_cluster = and_(
+        former_instance.c.org_id == before.org_id,
+        former_instance.c.cluster_id == before.cluster_id,
+    )
+    names = former_instance.c.collector_id + " " + former_instance.c.instance_id
+    newest = former_instance.c.last_seen_at
+    await _keep_newest(conn, former_instance, of_cluster, newest, names, MAX_FORMER_INSTANCES)
+
+
+def _gap_key(state: CollectorState, gap_id: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        collector_gap.c.org_id == state.org_id,
+        collector_gap.c.cluster_id == state.cluster_id,
+        collector_gap.c.gap_id == gap_id,
     )
 
 

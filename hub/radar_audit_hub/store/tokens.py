@@ -60,6 +60,7 @@ class FoundClusterToken:
     cluster_deleted_at_ms: int | None
     org_deleted_at_ms: int | None
     retention: str | None
+    assumed_at_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ WHERE p.token_hash = {0}
 """
 _FIND_CLUSTER = """
 SELECT t.token_hash, t.org_id, o.plan, t.cluster_id, c.name, t.scopes,
-       t.last_used_at, t.revoked_at, c.deleted_at, o.deleted_at, o.retention
+       t.last_used_at, t.revoked_at, c.deleted_at, o.deleted_at, o.retention,
+       c.assumed_at
 FROM cluster_token t
 JOIN org o ON o.id = t.org_id
 JOIN cluster c ON c.org_id = t.org_id AND c.id = t.cluster_id
@@ -137,6 +139,7 @@ async def find_cluster_token(conn: AsyncConnection, token_hash: bytes) -> FoundC
         cluster_deleted_at_ms=row[8],
         org_deleted_at_ms=row[9],
         retention=row[10],
+        assumed_at_ms=row[11],
     )
 
 

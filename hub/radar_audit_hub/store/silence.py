@@ -1,0 +1,160 @@
+"""SQL of collectors that fell silent: which they are, what they had open, what came of it.
+
+Called by `clusters/silence.py`, inside the transaction that writes the assumed ends. What an
+instance had open is in its last heartbeat (`collector`), or, once another instance of the same
+collector has sent one, in `former_instance`. Never decides how long silence may last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import delete, literal, null, select, union_all, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .schema import audit_event, cluster, collector
+from .schema_clusters import former_instance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilentInstance:
+    """An instance that nobody has heard of since `last_seen_at_ms` (Unix ms).
+
+    `is_former`: another instance of the same collector has come after it. `waiting_events` is
+    how many its spool held, None where that is not known to be lost.
+    """
+
+    org_id: str
+    cluster_id: str
+    collector_id: str
+    instance_id: str
+    open_sessions: tuple[str, ...]
+    waiting_events: int | None
+    last_seen_at_ms: int
+    is_former: bool
+
+
+class StoredFact(NamedTuple):
+    """A captured event as it is stored, found by its source key; `metadata` is JSON."""
+
+    id: str
+    target_id: str
+    created_at_ms: int
+    metadata: str
+    actor_user_id: str | None
+    actor_email: str | None
+
+    @property
+    def started_at(self) -> str | None:
+        """Return when the session of an end began, as its metadata has it (RFC 3339)."""
+        text = json.loads(self.metadata).get("started_at")
+        return text if isinstance(text, str) else None
+
+
+async def silent_instances(
+    conn: AsyncConnection, before_ms: int, limit: int
+) -> list[SilentInstance]:
+    """Return instances last seen before `before_ms` (Unix ms) that are not dealt with.
+
+    There is no index for it: each heartbeat would have to write it, and the rows are few.
+    """
+    present = select(
+        *(collector.c[name] for name in _SHARED), collector.c.spool, literal(0).label("former")
+    ).where(collector.c.settled_at.is_(None), collector.c.last_seen_at < before_ms)
+    former = select(
+        *(former_instance.c[name] for name in _SHARED), null().label("spool"), literal(1)
+    ).where(former_instance.c.last_seen_at < before_ms)
+    both = union_all(present, former).subquery()
+    statement = select(both).order_by(both.c.last_seen_at).limit(limit)
+    return [_silent(row) for row in await conn.execute(statement)]
+
+
+async def settle(conn: AsyncConnection, silent: SilentInstance, now_ms: int) -> bool:
+    """Note that an instance's silence is dealt with; False if it is not silent any more."""
+    table = former_instance if silent.is_former else collector
+    still = (
+        table.c.org_id == silent.org_id,
+        table.c.cluster_id == silent.cluster_id,
+        table.c.collector_id == silent.collector_id,
+        table.c.instance_id == silent.instance_id,
+        table.c.last_seen_at == silent.last_seen_at_ms,
+    )
+    if silent.is_former:
+        result = await conn.execute(delete(table).where(*still))
+    else:
+        result = await conn.execute(
+            update(table).where(*still, table.c.settled_at.is_(None)).values(settled_at=now_ms)
+        )
+    return bool(result.rowcount)
+
+
+async def sessions_held(
+    conn: AsyncConnection, org_id: str, cluster_id: str, since_ms: int
+) -> set[str]:
+    """Return the sessions that collectors of a cluster seen since `since_ms` have open."""
+    statement = select(collector.c.open_sessions).where(
+        collector.c.org_id == org_id,
+        collector.c.cluster_id == cluster_id,
+        collector.c.last_seen_at >= since_ms,
+    )
+    return {name for text in await conn.scalars(statement) for name in json.loads(text)}
+
+
+async def stored_facts(
+    conn: AsyncConnection, org_id: str, keys: Collection[bytes]
+) -> dict[bytes, StoredFact]:
+    """Return the stored events that have one of these source keys, by their key."""
+    wanted = sorted(keys)
+    found: dict[bytes, StoredFact] = {}
+    for first in range(0, len(wanted), _KEYS_AT_ONCE):
+        statement = select(
+            audit_event.c.source_key,
+            audit_event.c.id,
+            audit_event.c.target_id,
+            audit_event.c.created_at,
+            audit_event.c.metadata,
+            audit_event.c.actor_user_id,
+            audit_event.c.actor_email,
+        ).where(
+            audit_event.c.org_id == org_id,
+            audit_event.c.source_key.in_(wanted[first : first + _KEYS_AT_ONCE]),
+        )
+        for key, *fact in await conn.execute(statement):
+            found[bytes(key)] = StoredFact(*fact)
+    return found
+
+
+async def note_assumed(conn: AsyncConnection, org_id: str, cluster_id: str, now_ms: int) -> None:
+    """Note that sessions of a cluster were taken as ended: later real ends are looked at twice."""
+    await conn.execute(
+        update(cluster)
+        .where(cluster.c.org_id == org_id, cluster.c.id == cluster_id)
+        .values(assumed_at=now_ms)
+    )
+
+
+_KEYS_AT_ONCE = 1000
+_SHARED: Sequence[str] = (
+    "org_id",
+    "cluster_id",
+    "collector_id",
+    "instance_id",
+    "open_sessions",
+    "last_seen_at",
+)
+
+
+def _silent(row: Any) -> SilentInstance:
+    return SilentInstance(
+        org_id=row.org_id,
+        cluster_id=row.cluster_id,
+        collector_id=row.collector_id,
+        instance_id=row.instance_id,
+        open_sessions=tuple(json.loads(row.open_sessions)),
+        waiting_events=None if row.spool is None else int(json.loads(row.spool)["events"]),
+        last_seen_at_ms=row.last_seen_at,
+        is_former=bool(row.former),
+    )
