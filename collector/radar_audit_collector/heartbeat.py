@@ -10,13 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import msgspec
 from radar_audit_events.errors import TimeError
 from radar_audit_events.ids import format_ms, parse_ms
-from radar_audit_events.wire import HeartbeatAnswer, HeartbeatRequest, SpoolState
+from radar_audit_events.wire import (
+    HeartbeatAnswer,
+    HeartbeatRequest,
+    SpoolState,
+    UpgradeReport,
+)
 
 from .errors import (
     HubRefusedBatchError,
@@ -34,6 +40,7 @@ MAX_OPEN_SESSIONS = 1000  # what one heartbeat names at most; the rest is in the
 _FIRST_RETRY_SECONDS = 0.5
 _JITTER = 0.1
 _LOUD_OFFSET_MS = 60_000
+_VERSION = re.compile(r"^[\x21-\x7e]{1,128}\Z")  # what a heartbeat may say of it
 
 _logger = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
@@ -76,6 +83,7 @@ class Heartbeat:
         self._on_identity = on_identity
         self._now_ms = now_ms
         self._trouble = ""
+        self._upgrade: UpgradeReport | None = None
 
     async def run(self) -> None:
         """Beat for ever: at once, then at the interval; after a failure sooner."""
@@ -101,6 +109,7 @@ class Heartbeat:
             body = await self._client.post(PATH, _encoder.encode(request))
             answer = _decoder.decode(body)
             self._show_offset(parse_ms(answer.now) - (sent_ms + self._now_ms()) // 2)
+            self._note_upgrade(answer.upgrade)
             if await self._identity.learn(answer):
                 self._on_identity()
         except HubUnreachableError as exc:
@@ -108,6 +117,7 @@ class Heartbeat:
         except HubRefusedTokenError:
             return "token_refused"
         except HubRefusedBatchError:
+            self._upgrade = None  # a hub of before upgrades were asked for may refuse the word
             return "refused"
         except SpoolUnavailableError:
             return "spool"
@@ -137,7 +147,19 @@ class Heartbeat:
             losses=self._metrics.losses,
             open_sessions=open_sessions[:MAX_OPEN_SESSIONS],
             capture_hash=None if known is None else known.capture_etag,
+            upgrade=self._upgrade,
         )
+
+    def _note_upgrade(self, version: str | None) -> None:
+        """Tell with the next heartbeat that the request is known; carrying it out is for others.
+
+        A collector cannot replace its own image: whoever runs its Pod does that.
+        """
+        if version is None or not _VERSION.match(version):
+            self._upgrade = None
+        elif self._upgrade is None or self._upgrade.version != version:
+            self._upgrade = UpgradeReport(version=version)
+            _logger.info("the hub asks for an upgrade of this collector", extra={"to": version})
 
     def _show_offset(self, offset_ms: int) -> None:
         self._metrics.clock_offset_seconds.set(offset_ms / 1000)

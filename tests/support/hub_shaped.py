@@ -41,6 +41,8 @@ class HubShaped:
         self.org_id = "org_x"
         self.capture: dict[str, object] | None = None
         self.capture_etag: str | None = None
+        self.upgrade: str | None = None
+        self.is_older = False  # it knows no reports about upgrades
         self.taken: dict[tuple[str, str], WireEvent] = {}
         self.order: list[str] = []
         self.duplicates = 0
@@ -106,6 +108,8 @@ class HubShaped:
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return problem(401, "unauthorized", "the token is not known")
         beat = msgspec.json.decode(await request.read(), type=HeartbeatRequest)
+        if self.is_older and beat.upgrade is not None:
+            return problem(422, "invalid_body", "upgrade: is not a known field")
         self.heartbeats.append(beat)
         return as_json(
             HeartbeatAnswer(
@@ -115,6 +119,7 @@ class HubShaped:
                 cluster_name="prod",
                 capture=self.capture,
                 capture_etag=self.capture_etag,
+                upgrade=self.upgrade,
             )
         )
 
