@@ -252,8 +252,8 @@ def plan(config: Path | None, /, *, org_id: str | None, name: str, output: str) 
             org_id or await only_org(db),
             name,
             grace_days=grace_days,
-            now_ms=given.now_ms,
-            random_bytes=given.random_bytes,
+            now_ms=means.now_ms,
+            random_bytes=means.random_bytes,
         )
         console.show_plan(changed, output)
 
