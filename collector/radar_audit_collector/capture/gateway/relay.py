@@ -28,7 +28,7 @@ from .upstream import Endpoint, Upstream, UpstreamError
 _STATS_SECONDS = 1.0
 _SILENT_ROUNDS = 10
 _CLOSE_SECONDS = 2.0
-_FAST_LANES = 32  # half a MiB each
+_FAST_LANES = 16  # a MiB each
 _SPARE_DESCRIPTORS = 64
 _FULL_SHARE = 0.9
 _MAX_DESCRIPTORS = 1 << 16

@@ -20,8 +20,8 @@ from .engine import ALL_RECORDS, RECEIVE_BYTES, Buffers, Engine
 
 WRITE_MARK_BYTES = 128 * 1024
 HELD_BYTES = 64 * 1024  # plaintext kept while a connection opens
-# TLS buffers never shrink: small steps, and one record at a time, keep a session small.
-_SMALL_STEP_BYTES = 8 * 1024
+# TLS buffers never shrink: small steps, one record at a time, keep a session small.
+_SMALL_STEP_BYTES = 4 * 1024
 _TRANSFER_BYTES = 8 * 1024 * 1024  # no terminal shows as much soon: a copy, or a port-forward
 _DISCARD_BYTES = 8 * 1024 * 1024  # read for nobody, to see the end that may stand behind it
 _OWN_BACKLOG_BYTES = 1024 * 1024  # answers to key updates that a peer does not read
@@ -130,8 +130,8 @@ class Side(asyncio.BufferedProtocol):
             self._shake()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return the shared buffer."""
-        return self._buffers.received
+        """Return the shared buffer, or as much of it as it may fill at once."""
+        return self._buffers.received if self._step == RECEIVE_BYTES else self._buffers.narrow
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take `nbytes` of ciphertext: in relay pass on what they decrypt to."""
@@ -195,7 +195,7 @@ class Side(asyncio.BufferedProtocol):
         self._gather()
 
     def widen(self) -> None:
-        """Work in whole steps from now on: a fifth faster, and ten times the memory."""
+        """Work in whole steps from now on: a third less work, and ten times the memory."""
         self._step = RECEIVE_BYTES
 
     def relay_to(self, peer: Side) -> None:
@@ -277,15 +277,17 @@ class Side(asyncio.BufferedProtocol):
         peer, engine = self.peer, self._engine
         assert peer is not None
         received, step = self._buffers.received, self._step
-        records = ALL_RECORDS if step == RECEIVE_BYTES else 1
-        out = []
+        is_wide = step == RECEIVE_BYTES
+        records = ALL_RECORDS if is_wide else 1
+        encrypt = peer._engine.encrypt if is_wide else peer._engine.encrypt_small  # noqa: SLF001 - the same class
+        out: list[bytes] = []
         for at in range(0, nbytes or 1, step):
             if nbytes:
                 engine.incoming.write(received[at : min(at + step, nbytes)])
             while filled := engine.decrypt(records):
                 self.carried += filled
                 if peer.transport is not None and not (peer.finished or self.muted):
-                    out.append(peer._engine.encrypt(filled))  # noqa: SLF001 - the same class
+                    out += encrypt(filled)
                 else:
                     self._discard(filled)
         if out and peer.transport is not None:
