@@ -23,6 +23,7 @@ from .rules import next_due_ms
 AT_ONCE = 8  # attempts that one replica makes at the same time
 ATTEMPT_SECONDS = 60.0  # well below CLAIM_MS
 POLL_SECONDS = 1.0
+LOG_EVERY = 60  # polls between two log lines about the same trouble
 MEASURE_EVERY = 15  # polls between two looks at the whole table
 _MAX_ERROR_CHARS = 300
 _logger = logging.getLogger(__name__)
@@ -31,15 +32,18 @@ _logger = logging.getLogger(__name__)
 async def run_forever(hub: Hub, handlers: Handlers, poll_seconds: float = POLL_SECONDS) -> NoReturn:
     """Work until cancelled; then attempts under way are broken off and put back."""
     job = OutboxJob(hub, handlers)
-    polls = 0
+    polls = failures = 0
     try:
         while True:
             try:
                 if polls % MEASURE_EVERY == 0:
                     await job.measure()
                 await job.begin_due()
+                failures = 0
             except Exception:  # the database may be away for a while; the work can wait
-                _logger.exception("the outbox cannot be read")
+                if failures % LOG_EVERY == 0:
+                    _logger.exception("the outbox cannot be read")
+                failures += 1
             polls += 1
             await job.pause(poll_seconds)
     finally:
