@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiohttp
 from radar_audit_hub.credentials import new_token, token_hash
 from radar_audit_hub.store.control import User, ensure_user, insert_member
 from radar_audit_hub.store.tokens import insert_pat
@@ -24,6 +25,7 @@ from tests.support.hub_builder import ORG, Answer, HubUnderTest
 
 ORG_PATH = f"/api/orgs/{ORG}"
 SHARED_MEMBERS = 5
+_PATIENT = aiohttp.ClientTimeout(total=120)  # it is the hub that has to answer, not us to give up
 # Somebody else was faster (gone, taken, no owner any more), or the rules of the route refuse it.
 EXPECTED = frozenset({200, 201, 204, 403, 404, 409})
 
@@ -70,7 +72,7 @@ class Client:
         """Send one request; one that succeeds counts as `event`."""
         self._requests += 1
         hub = self._hubs[self._requests % len(self._hubs)]
-        more = {} if json is None else {"json": json}
+        more: dict[str, Any] = {"timeout": _PATIENT} | ({} if json is None else {"json": json})
         answer = await hub.send(method, ORG_PATH + path, token=self._token, **more)
         self.outcome.statuses[answer.status] += 1
         if answer.status not in EXPECTED:

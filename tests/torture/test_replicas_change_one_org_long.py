@@ -9,7 +9,7 @@ from tests.support.mixed_changes import change_at_once, check_log
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(300)]
 CLIENTS = 200
-ROUNDS = 8
+ROUNDS = 6
 
 
 async def test_minute_of_changes_at_once_makes_one_log_without_gap_or_double(
