@@ -31,11 +31,14 @@ from .middleware import mark, surround
 from .orgs import handlers as orgs
 from .outbox import job as outbox
 from .outbox.delivery import Handlers
+from .policy import handlers as policy
+from .policy import job as overrides
 from .protocol import listener
 from .retention import job as retention
 from .settings import PREFIX, HubSettings, split_address
 from .signin import handlers as signin
 from .signin.state import SIGNIN, Signin
+from .sso import handlers as sso
 from .store.database import Database
 from .store.migrate import is_current, migrate
 from .tokens import handlers as tokens
@@ -48,12 +51,14 @@ FEATURES = (
     clusters,
     tokens,
     signin,
+    sso,
     orgs,
     members,
     billing,
     invitations,
+    policy,
 )
-OUTBOX: Handlers = {**mail.OUTBOX, **invitations.OUTBOX, **billing.OUTBOX}
+OUTBOX: Handlers = {**sso.OUTBOX, **mail.OUTBOX, **invitations.OUTBOX, **billing.OUTBOX}
 JOB_RESTARTS = 1000  # a job that breaks is tried again: expired rows are hidden without it
 JOB_PAUSE_SECONDS = 10.0
 _logger = logging.getLogger(__name__)
@@ -182,6 +187,10 @@ class HubServer:
         async def end_silent() -> None:
             await silence.run_forever(hub)
 
+        async def end_overrides() -> None:
+            await overrides.run_forever(hub)
+
+        self.tasks.start("overrides", end_overrides, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         self.tasks.start("outbox", deliver, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         self.tasks.start("silence", end_silent, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         if self._settings.purge_enabled:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from .auth.last_used import LastUsed
 from .auth.limiter import FailureLimiter
 from .metrics import Metrics
 from .outbound import Outbound
+from .sealing import Sealer, key_beside, read_key
 from .settings import HubSettings
 from .slots import Slots
 from .store import query
@@ -41,6 +43,18 @@ class Hub:
     auth_failures: FailureLimiter
     last_used: LastUsed
     outbound: Outbound
+
+    @cached_property
+    def sealer(self) -> Sealer | None:
+        """What keeps secrets at rest; None where there is no key. Raises SealError, OSError."""
+        given, folder = self.settings.secrets_key, self.settings.secrets_folder()
+        if given is not None:
+            return Sealer(read_key(given), self.random_bytes)
+        return (
+            None
+            if folder is None
+            else Sealer(key_beside(folder, self.random_bytes), self.random_bytes)
+        )
 
     @classmethod
     def create(

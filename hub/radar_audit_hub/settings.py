@@ -15,6 +15,7 @@ from typing import Literal
 
 from radar_audit_runtime.settings import load, setting
 
+from .sealing import SealError, read_key
 from .settings_billing import StripeSettings
 from .settings_mail import SmtpSettings
 from .settings_signin import OidcSettings, SessionSettings, WorkosSettings, check_url
@@ -36,6 +37,13 @@ class HubSettings:
         secret=True,
         help="sqlite:////absolute/path or postgresql://user:password@host/name; "
         "nothing: hub.db in data_dir.",
+    )
+    secrets_key: str | None = setting(
+        None,
+        secret=True,
+        help="Key for the secrets of alert destinations: 32 random bytes in base64, the same for "
+        "all replicas; nothing: with SQLite one is made beside the file, with PostgreSQL no such "
+        "secret is taken.",
     )
     database_pool_size: int = setting(
         10, minimum=3, maximum=200, help="Connections to PostgreSQL that one replica may hold open."
@@ -161,6 +169,16 @@ class HubSettings:
                 f"{PREFIX}DATABASE_URL has a value (not shown); it must begin with "
                 "sqlite:/// or postgresql://"
             )
+        if self.secrets_key is not None:
+            try:
+                read_key(self.secrets_key)
+            except SealError as error:
+                raise ValueError(f"{PREFIX}SECRETS_KEY has a value (not shown); {error}") from None
+
+    def secrets_folder(self) -> Path | None:
+        """Return where a key may be made: the folder of the SQLite file, None with PostgreSQL."""
+        url = self.resolved_database_url()
+        return Path(url.removeprefix("sqlite:///")).parent if url.startswith("sqlite:") else None
 
     def resolved_database_url(self) -> str:
         """Return the database URL, the default one made from `data_dir` (absolute). A secret."""

@@ -21,6 +21,7 @@ from radar_audit_hub.auth.principal import ClusterPrincipal
 from radar_audit_hub.bodies import decode_body, read_body
 from radar_audit_hub.context import HUB
 from radar_audit_hub.errors import InvalidBodyError
+from radar_audit_hub.policy.capture import capture_of
 from radar_audit_hub.store.clusters import get_upgrades, save_upgrade
 from radar_audit_hub.store.collectors import CollectorState, save_collector, versions_seen
 from radar_audit_hub.store.database import Connection
@@ -54,12 +55,15 @@ async def heartbeat(request: web.Request) -> web.Response:
         now_ms = hub.now_ms()
         await save_collector(connection, _state(sent, caller, now_ms))
         upgrade = await _follow_upgrade(connection, sent, caller, now_ms)
+        capture = await capture_of(connection, caller.org_id, caller.cluster_id, now_ms)
     answer = HeartbeatAnswer(
         # Taken as late as possible: the collector halves the round trip, not our waiting.
         now=format_ms(hub.now_ms()),
         org_id=caller.org_id,
         cluster_id=caller.cluster_id,
         cluster_name=caller.cluster_name,
+        capture=None if capture is None else msgspec.to_builtins(capture.settings),
+        capture_etag=None if capture is None else capture.etag,
         upgrade=upgrade,
     )
     return web.Response(body=msgspec.json.encode(answer), content_type="application/json")

@@ -12,17 +12,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Table, delete, or_, select, update
+from sqlalchemy import Table, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .control import insert_new
-from .schema import cluster, cluster_token, org
+from .schema import org
 from .schema_policy import (
-    policy_cluster,
     policy_holder,
     policy_override,
     policy_owner,
-    policy_release,
 )
 
 
@@ -67,19 +65,6 @@ class OverrideRow:
     until_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterRow:
-    """What a cluster's operator said last; times are Unix ms."""
-
-    cluster_id: str
-    heard_at_ms: int
-    operator_version: str
-    blocked_since_ms: int | None = None
-    release_agreed_until_ms: int | None = None
-    radar_pods: int | None = None
-    radar_pods_without_gateway: int | None = None
-
-
 async def list_owners(conn: AsyncConnection, org_id: str) -> list[Owner]:
     """Return all owners of an org by id, detached ones too."""
     statement = (
@@ -88,6 +73,29 @@ async def list_owners(conn: AsyncConnection, org_id: str) -> list[Owner]:
         .order_by(policy_owner.c.owner_id)
     )
     return [_owner(row) for row in await conn.execute(statement)]
+
+
+async def hub_documents(conn: AsyncConnection, org_id: str, cluster_id: str) -> list[Owner]:
+    """Return the owners that are AuditHubs of a cluster, the oldest first: usually one."""
+    prefix = f"k8s:{cluster_id}:-:"
+    statement = (
+        select(policy_owner)
+        .where(
+            policy_owner.c.org_id == org_id,
+            policy_owner.c.cluster_id == cluster_id,
+            policy_owner.c.owner_id.startswith(prefix, autoescape=True),
+        )
+        .order_by(policy_owner.c.created_at, policy_owner.c.owner_id)
+    )
+    return [_owner(row) for row in await conn.execute(statement)]
+
+
+async def count_owners(conn: AsyncConnection, org_id: str, cluster_id: str) -> int:
+    """Return how many owners a cluster has, detached ones too."""
+    statement = select(func.count()).where(
+        policy_owner.c.org_id == org_id, policy_owner.c.cluster_id == cluster_id
+    )
+    return int((await conn.execute(statement)).scalar_one())
 
 
 async def get_owner(conn: AsyncConnection, org_id: str, owner_id: str) -> Owner | None:
@@ -117,7 +125,7 @@ async def put_owner(conn: AsyncConnection, owner: Owner) -> None:
         "missing_since": owner.missing_since_ms,
         "detached": owner.detached,
     }
-    await _put(conn, policy_owner, row, ("org_id", "owner_id"))
+    await put_row(conn, policy_owner, row, ("org_id", "owner_id"))
 
 
 async def delete_owner(conn: AsyncConnection, org_id: str, owner_id: str) -> None:
@@ -179,7 +187,7 @@ async def set_holder(
         )
         return
     row = {"org_id": org_id, "key": key, "owner_id": owner_id, "since_at": now_ms}
-    await _put(conn, policy_holder, row, ("org_id", "key"))
+    await put_row(conn, policy_holder, row, ("org_id", "key"))
 
 
 async def get_override(conn: AsyncConnection, org_id: str, now_ms: int) -> OverrideRow | None:
@@ -201,7 +209,7 @@ async def put_override(conn: AsyncConnection, org_id: str, override: OverrideRow
         "set_by": override.set_by,
         "until_at": override.until_ms,
     }
-    await _put(conn, policy_override, row, ("org_id",))
+    await put_row(conn, policy_override, row, ("org_id",))
 
 
 async def orgs_with_ended_override(conn: AsyncConnection, now_ms: int) -> list[str]:
@@ -210,66 +218,19 @@ async def orgs_with_ended_override(conn: AsyncConnection, now_ms: int) -> list[s
     return [row.org_id for row in await conn.execute(statement)]
 
 
+async def delete_ended_override(conn: AsyncConnection, org_id: str, now_ms: int) -> bool:
+    """Delete an override that has ended at `now_ms` (Unix ms); False if there is none."""
+    done = await conn.execute(
+        delete(policy_override).where(
+            policy_override.c.org_id == org_id, policy_override.c.until_at <= now_ms
+        )
+    )
+    return bool(done.rowcount)
+
+
 async def delete_override(conn: AsyncConnection, org_id: str) -> None:
     """End an override; harmless if there is none."""
     await conn.execute(delete(policy_override).where(policy_override.c.org_id == org_id))
-
-
-async def get_cluster_row(conn: AsyncConnection, org_id: str, cluster_id: str) -> ClusterRow | None:
-    """Return what a cluster's operator said last, None if it never did."""
-    statement = select(policy_cluster).where(
-        policy_cluster.c.org_id == org_id, policy_cluster.c.cluster_id == cluster_id
-    )
-    row = (await conn.execute(statement)).first()
-    if row is None:
-        return None
-    return ClusterRow(
-        cluster_id=row.cluster_id,
-        heard_at_ms=row.heard_at,
-        operator_version=row.operator_version,
-        blocked_since_ms=row.blocked_since,
-        release_agreed_until_ms=row.release_agreed_until,
-        radar_pods=row.radar_pods,
-        radar_pods_without_gateway=row.radar_pods_without_gateway,
-    )
-
-
-async def put_cluster_row(conn: AsyncConnection, org_id: str, heard: ClusterRow) -> None:
-    """Store what a cluster's operator said."""
-    row = {
-        "org_id": org_id,
-        "cluster_id": heard.cluster_id,
-        "heard_at": heard.heard_at_ms,
-        "operator_version": heard.operator_version,
-        "blocked_since": heard.blocked_since_ms,
-        "release_agreed_until": heard.release_agreed_until_ms,
-        "radar_pods": heard.radar_pods,
-        "radar_pods_without_gateway": heard.radar_pods_without_gateway,
-    }
-    await _put(conn, policy_cluster, row, ("org_id", "cluster_id"))
-
-
-async def note_released(
-    conn: AsyncConnection, org_id: str, cluster_id: str, owner_id: str, now_ms: int
-) -> None:
-    """Keep the release of an owner until its operator has been told."""
-    row = {
-        "org_id": org_id,
-        "cluster_id": cluster_id,
-        "owner_id": owner_id,
-        "released_at": now_ms,
-    }
-    await insert_new(conn, policy_release, row)
-
-
-async def take_released(conn: AsyncConnection, org_id: str, cluster_id: str) -> list[str]:
-    """Return the releases that the cluster's operator has not been told, and forget them."""
-    mine = (policy_release.c.org_id == org_id) & (policy_release.c.cluster_id == cluster_id)
-    statement = select(policy_release.c.owner_id).where(mine).order_by(policy_release.c.owner_id)
-    found = [row.owner_id for row in await conn.execute(statement)]
-    if found:
-        await conn.execute(delete(policy_release).where(mine))
-    return found
 
 
 async def set_in_force(conn: AsyncConnection, org_id: str, retention: str | None) -> int:
@@ -290,32 +251,10 @@ async def in_force(conn: AsyncConnection, org_id: str) -> tuple[str | None, int]
     return row.retention, row.settings_revision
 
 
-async def cluster_names(conn: AsyncConnection, org_id: str) -> dict[str, str]:
-    """Return the names of an org's clusters by id, deleted ones too."""
-    statement = select(cluster.c.id, cluster.c.name).where(cluster.c.org_id == org_id)
-    return {row.id: row.name for row in await conn.execute(statement)}
-
-
-async def tokens_of(conn: AsyncConnection, org_id: str, cluster_id: str) -> dict[bytes, str]:
-    """Return the scopes (JSON) of a cluster's tokens that are not revoked, by the token's hash."""
-    statement = select(cluster_token.c.token_hash, cluster_token.c.scopes).where(
-        cluster_token.c.org_id == org_id,
-        cluster_token.c.cluster_id == cluster_id,
-        or_(cluster_token.c.revoked_at.is_(None)),
-    )
-    return {bytes(row.token_hash): row.scopes for row in await conn.execute(statement)}
-
-
-async def set_token_scopes(conn: AsyncConnection, token_hash: bytes, scopes: str) -> None:
-    """Give a cluster token other scopes (JSON), from the next request on."""
-    await conn.execute(
-        update(cluster_token).where(cluster_token.c.token_hash == token_hash).values(scopes=scopes)
-    )
-
-
-async def _put(
+async def put_row(
     conn: AsyncConnection, table: Table, row: Mapping[str, Any], keys: tuple[str, ...]
 ) -> None:
+    """Insert a row, or update the one with the same `keys`."""
     if not await insert_new(conn, table, dict(row)):
         same = [table.c[key] == row[key] for key in keys]
         values = {name: value for name, value in row.items() if name not in keys}

@@ -1,0 +1,208 @@
+"""The operator's routes about one owner: put its document, release it, test a destination.
+
+Owns the edge; the steps are in `storing.py` and `releasing.py`. The heartbeat and the settings
+that are in force are in `reporting.py`. Never lets a token write another cluster's owner, nor the
+org's own key without the scope that an org owner grants.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from aiohttp import web
+from radar_audit_events.errors import IdError
+from radar_audit_events.policy_answers import (
+    DestinationTestAnswer,
+    OwnerAnswer,
+)
+from radar_audit_events.policy_wire import (
+    MAX_DOCUMENT_BYTES,
+    MAX_OWNERS,
+    SCOPE_ORG_SETTINGS,
+    SCOPE_SETTINGS,
+    OwnerDocument,
+    OwnerName,
+    parse_owner_id,
+)
+
+from radar_audit_hub.audit.parameters import Reader
+from radar_audit_hub.auth.access import require_cluster
+from radar_audit_hub.auth.principal import ClusterPrincipal
+from radar_audit_hub.bodies import decode_body, read_body
+from radar_audit_hub.changes import Change, changing
+from radar_audit_hub.context import HUB, Hub
+from radar_audit_hub.errors import (
+    ForeignOwnerError,
+    NotFoundError,
+    ScopeMissingError,
+    StaleGenerationError,
+    TooManyOwnersError,
+)
+from radar_audit_hub.json_edge import json_document, no_parameters
+from radar_audit_hub.store.owners import (
+    Owner,
+    count_owners,
+    get_owner,
+)
+from radar_audit_hub.store.policy_clusters import cluster_names
+
+from .answers import Teller, destinations
+from .capture import capture_of
+from .releasing import Policy, release
+from .settling import look, read_document
+from .storing import opened, refuse_mistakes, store
+
+_decoder = msgspec.json.Decoder(OwnerDocument)
+_POLICIES: dict[str, Policy] = {"Revert": "revert", "Retain": "retain"}
+
+
+class _TriedError(Exception):
+    """Ends a dry run: the change is rolled back, the answer is kept."""
+
+    def __init__(self, answer: OwnerAnswer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+async def put_document(request: web.Request) -> web.Response:
+    """Store an owner's document; the same again changes nothing, an older one is refused."""
+    hub = request.app[HUB]
+    caller = await require_cluster(request, SCOPE_SETTINGS)
+    name = own_owner(request, caller)
+    is_trial = _is_trial(request)
+    raw = await read_body(
+        request,
+        limit_bytes=MAX_DOCUMENT_BYTES,
+        timeout_seconds=hub.settings.body_timeout_seconds,
+    )
+    document = decode_body(raw, _decoder, OwnerDocument.__struct_fields__)
+    if document.scope == "organization" and SCOPE_ORG_SETTINGS not in caller.scopes:
+        raise ScopeMissingError(
+            f"the cluster's token lacks the scope {SCOPE_ORG_SETTINGS}; an org owner grants it"
+        )
+    refuse_mistakes(document, is_hub=name.namespace is None)
+    try:
+        async with changing(request, None) as change:
+            answer = await _put(hub, change, caller, request.match_info["owner_id"], document)
+            if is_trial:
+                raise _TriedError(answer)
+    except _TriedError as tried:
+        answer = msgspec.structs.replace(tried.answer, result="dry_run")
+    return json_document(answer)
+
+
+async def _put(
+    hub: Hub, change: Change, caller: ClusterPrincipal, owner_id: str, document: OwnerDocument
+) -> OwnerAnswer:
+    org = await change.lock(caller.org_id)
+    before = await get_owner(change.conn, org.id, owner_id)
+    same_object = before is not None and before.uid == document.uid
+    result: Literal["stored", "unchanged"] = "stored"
+    if before is not None and same_object and document.generation < before.generation:
+        raise StaleGenerationError(
+            f"generation {before.generation} of this object is stored; send that or a later one"
+        )
+    if before is not None and _version(before) == (
+        document.uid,
+        document.generation,
+        document.spec_hash,
+    ):
+        result = "unchanged"
+        settled = await look(change.conn, org, now_ms=change.now_ms)
+    else:
+        if before is None and await count_owners(change.conn, org.id, caller.cluster_id) >= (
+            MAX_OWNERS
+        ):
+            raise TooManyOwnersError(f"a cluster may have {MAX_OWNERS} owners, and this one has")
+        settled = await store(
+            hub,
+            change,
+            org,
+            owner_id=owner_id,
+            cluster_id=caller.cluster_id,
+            before=before,
+            document=document,
+        )
+    names = await cluster_names(change.conn, org.id)
+    teller = Teller(change.conn, org, settled, change.now_ms, names)
+    stored = settled.owners[owner_id]
+    took = None
+    if document.take_over_from is not None:
+        took = any(row.owner_id == owner_id for row in settled.holders.values())
+    capture = await capture_of(change.conn, org.id, caller.cluster_id, change.now_ms)
+    return OwnerAnswer(
+        result=result,
+        revision=str(settled.revision),
+        org_id=org.id,
+        retention=await teller.retention(owner_id, asked_takeover=took),
+        destinations=destinations(settled.documents[owner_id], opened(hub.sealer, stored)),
+        capture=capture.state() if capture and document.capture else None,
+        overridden=teller.overridden(),
+    )
+
+
+async def delete_document(request: web.Request) -> web.Response:
+    """Release an owner; harmless when there is none, or another object of that name."""
+    caller = await require_cluster(request, SCOPE_SETTINGS)
+    own_owner(request, caller)
+    reader = Reader(list(request.query.items()), ("policy", "uid"))
+    policy = reader.parsed("policy", _policy) or "revert"
+    uid = reader.one("uid")
+    reader.finish()
+    async with changing(request, None) as change:
+        org = await change.lock(caller.org_id)
+        owner = await get_owner(change.conn, org.id, request.match_info["owner_id"])
+        if owner is not None and (uid is None or owner.uid == uid):
+            await release(change, org, owner, policy)
+    return web.Response(status=204)
+
+
+async def try_destination(request: web.Request) -> web.Response:
+    """Say that nothing was sent: this hub stores the settings of alerts and delivers none."""
+    hub = request.app[HUB]
+    caller = await require_cluster(request, SCOPE_SETTINGS)
+    own_owner(request, caller)
+    no_parameters(request)
+    async with hub.db.read() as conn:
+        owner = await get_owner(conn, caller.org_id, request.match_info["owner_id"])
+    asked = None if owner is None else read_document(owner).notifications
+    names = {target.name for target in asked.destinations} if asked else set()
+    if request.match_info["name"] not in names:
+        raise NotFoundError("there is no such destination")
+    error = "alerts are stored and checked, but not delivered by this version of the hub"
+    return json_document(DestinationTestAnswer(delivered=False, latency_ms=0, error=error))
+
+
+def own_owner(request: web.Request, caller: ClusterPrincipal) -> OwnerName:
+    """Return the owner that the path names. Raises NotFoundError, ForeignOwnerError."""
+    try:
+        name = parse_owner_id(request.match_info["owner_id"])
+    except IdError as error:
+        raise NotFoundError(str(error)) from None
+    if name.cluster_id != caller.cluster_id:
+        raise ForeignOwnerError("a cluster's token writes the owners of that cluster only")
+    return name
+
+
+def _is_trial(request: web.Request) -> bool:
+    reader = Reader(list(request.query.items()), ("dryRun",))
+    found = reader.parsed("dryRun", _flag)
+    reader.finish()
+    return bool(found)
+
+
+def _flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
+def _policy(text: str) -> Policy:
+    if text not in _POLICIES:
+        raise ValueError("must be Revert or Retain")
+    return _POLICIES[text]
+
+
+def _version(owner: Owner) -> tuple[str, int, str]:
+    return owner.uid, owner.generation, owner.spec_hash

@@ -1,0 +1,298 @@
+"""The routes by which people see and steer the audit policy: the org's owners, and its auditors.
+
+Owns the edge: the org's own document, which counts where no AuditPolicy holds the key, and what
+an org owner alone may do (move a key, break the glass, agree to a release, let a cluster speak
+for the org). Never edits an operator's document: that is changed in its cluster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from radar_audit_events.errors import FieldError
+from radar_audit_events.ids import format_ms
+from radar_audit_events.policy_wire import (
+    SCOPE_ORG_SETTINGS,
+    NotificationSettings,
+    OwnerDocument,
+    RetentionSettings,
+)
+
+from radar_audit_hub.auth.access import require
+from radar_audit_hub.auth.principal import LOG_READERS, ORG_READ_SCOPE, OWNER
+from radar_audit_hub.bodies import decode_body, read_body
+from radar_audit_hub.changes import Change, changing
+from radar_audit_hub.context import HUB
+from radar_audit_hub.errors import ConflictError, InvalidBodyError, NotFoundError
+from radar_audit_hub.json_edge import json_document, no_parameters, read_document
+from radar_audit_hub.retention.in_force import HOUR_MS
+from radar_audit_hub.store.control import Org, get_org
+from radar_audit_hub.store.database import Connection
+from radar_audit_hub.store.owners import (
+    OverrideRow,
+    delete_override,
+    get_owner,
+    put_override,
+)
+from radar_audit_hub.store.policy_clusters import (
+    cluster_names,
+    get_cluster_row,
+    put_cluster_row,
+    set_token_scopes,
+    tokens_of,
+)
+
+from .answers import Teller
+from .claims import ORG_KEY, Takeover
+from .documents import Mistakes, check_retention
+from .releasing import ACTION
+from .settling import ORG_OWNER, asks_for_age, look, settle
+from .storing import refuse_mistakes, store
+
+SCOPE = "policy:write"
+OVERRIDE_MS = 24 * HOUR_MS
+AGREED_MS = HOUR_MS  # how long an admin's word holds that missing owners are gone
+MAX_BODY_BYTES = 256 * 1024
+
+
+class OwnPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`PUT policy`: the org's own document, as a whole."""
+
+    retention: RetentionSettings | None = None
+    notifications: NotificationSettings | None = None
+
+
+class TakeoverOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST settings/takeover`: who is to hold the org's key, and who holds it now."""
+
+    owner_id: str
+    holder_id: str
+
+
+class OverrideOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST settings/override`: the retention that counts for a day; null ends it."""
+
+    retention: RetentionSettings | None
+
+
+_policy = msgspec.json.Decoder(OwnPolicy)
+_takeover = msgspec.json.Decoder(TakeoverOrder)
+_override = msgspec.json.Decoder(OverrideOrder)
+
+
+async def show(request: web.Request) -> web.Response:
+    """Answer with the org's own document, and with what is in force and through whom."""
+    hub = request.app[HUB]
+    caller = await require(request, *LOG_READERS, scope=ORG_READ_SCOPE)
+    no_parameters(request)
+    now_ms = hub.now_ms()
+    async with hub.db.read() as conn:
+        found = await get_org(conn, caller.org_id)
+        if found is None:
+            raise NotFoundError("there is no such organization")
+        answer = await _shown(conn, found, now_ms)
+    return json_document(answer)
+
+
+async def _shown(conn: Connection, org: Org, now_ms: int) -> dict[str, Any]:
+    settled = await look(conn, org, now_ms=now_ms)
+    teller = Teller(conn, org, settled, now_ms, await cluster_names(conn, org.id))
+    own = settled.documents.get(ORG_OWNER)
+    return {
+        "revision": str(settled.revision),
+        "plan": org.plan,
+        "ceiling_hours": settled.ceiling_hours,
+        "policy": {
+            "retention": None if own is None else own.retention,
+            "notifications": None if own is None else own.notifications,
+        },
+        "is_in_force": ORG_KEY not in settled.holders and settled.override is None,
+        "keys": await teller.keys(),
+        "overrides": teller.overrides(),
+        "overridden": teller.overridden(),
+        "owners": [
+            {
+                "owner_id": name,
+                "cluster_id": owner.cluster_id,
+                "cluster_name": teller.names.get(owner.cluster_id or ""),
+                "scope": owner.scope,
+                "is_detached": owner.detached,
+                "seen_at": format_ms(owner.seen_at_ms),
+                "missing_since": None
+                if owner.missing_since_ms is None
+                else format_ms(owner.missing_since_ms),
+                "holds": _holds(settled.documents[name]),
+            }
+            for name, owner in settled.owners.items()
+        ],
+    }
+
+
+def _holds(document: OwnerDocument) -> list[str]:
+    asked = document.retention
+    return [] if asked is None else [hold.name for hold in asked.holds if not hold.released]
+
+
+async def put(request: web.Request) -> web.Response:
+    """Store the org's own document; the same again changes nothing."""
+    hub = request.app[HUB]
+    caller = await require(request, OWNER, scope=SCOPE)
+    no_parameters(request)
+    raw = await read_body(
+        request, limit_bytes=MAX_BODY_BYTES, timeout_seconds=hub.settings.body_timeout_seconds
+    )
+    asked = decode_body(raw, _policy, OwnPolicy.__struct_fields__)
+    async with changing(request, caller) as change:
+        org = await change.lock(caller.org_id)
+        before = await get_owner(change.conn, org.id, ORG_OWNER)
+        document = OwnerDocument(
+            uid=ORG_OWNER,
+            generation=1 if before is None else before.generation + 1,
+            spec_hash=hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest(),
+            created_at=format_ms(org.created_at_ms),
+            scope="organization",
+            retention=asked.retention,
+            notifications=asked.notifications,
+        )
+        refuse_mistakes(document, is_hub=False)
+        if before is None or before.spec_hash != document.spec_hash:
+            await store(
+                hub,
+                change,
+                org,
+                owner_id=ORG_OWNER,
+                cluster_id=None,
+                before=before,
+                document=document,
+            )
+        answer = await _shown(change.conn, org, change.now_ms)
+    return json_document(answer)
+
+
+async def take_over(request: web.Request) -> web.Response:
+    """Give the org's key to another owner that asks for it, instead of its exact holder."""
+    caller = await require(request, OWNER, scope=SCOPE)
+    order = await read_document(request, _takeover)
+    async with changing(request, caller) as change:
+        org = await change.lock(caller.org_id)
+        settled = await look(change.conn, org, now_ms=change.now_ms)
+        holder = settled.holders.get(ORG_KEY)
+        if holder is None or holder.owner_id != order.holder_id:
+            who = "nobody" if holder is None else holder.owner_id
+            raise ConflictError(f"the org's key is held by {who}; name exactly that holder")
+        owner = settled.owners.get(order.owner_id)
+        document = settled.documents.get(order.owner_id)
+        if owner is None or document is None or not asks_for_age(document):
+            raise ConflictError("there is no such owner that asks for an age")
+        if owner.scope != "organization" or order.owner_id == ORG_OWNER:
+            raise ConflictError("the owner asks for its cluster's age, not for the org's")
+        if holder.owner_id != order.owner_id:
+            takeover = Takeover(owner_id=order.owner_id, holder_id=order.holder_id)
+            delay = 24 * HOUR_MS
+            await settle(change.conn, org, now_ms=change.now_ms, delay_ms=delay, takeover=takeover)
+            _note(change, org, "takeover", {"holder": [order.holder_id, order.owner_id]})
+        answer = await _shown(change.conn, org, change.now_ms)
+    return json_document(answer)
+
+
+async def override(request: web.Request) -> web.Response:
+    """Let a retention of the org owner's count for 24 hours instead of all documents, or end it."""
+    caller = await require(request, OWNER, scope=SCOPE)
+    order = await read_document(request, _override)
+    if order.retention is not None:
+        _refuse_override(order.retention)
+    async with changing(request, caller) as change:
+        org = await change.lock(caller.org_id)
+        settled = await look(change.conn, org, now_ms=change.now_ms)
+        before = settled.override
+        if order.retention is None:
+            await delete_override(change.conn, org.id)
+            after = None
+        else:
+            text = msgspec.json.encode(order.retention).decode()
+            after = OverrideRow(
+                retention=text, set_by=caller.email, until_ms=change.now_ms + OVERRIDE_MS
+            )
+            await put_override(change.conn, org.id, after)
+        if before is not None or after is not None:
+            await settle(change.conn, org, now_ms=change.now_ms, delay_ms=_override_delay(order))
+            _note(change, org, "override", {"until": [_until(before), _until(after)]})
+        answer = await _shown(change.conn, org, change.now_ms)
+    return json_document(answer)
+
+
+def _refuse_override(asked: RetentionSettings) -> None:
+    found = Mistakes()
+    check_retention(found, asked, "organization")
+    errors = [*found.invalid, *found.queries, *found.actions]
+    if asked.holds:
+        errors.append(FieldError("retention.holds", "belong into the org's own document"))
+    if errors:
+        raise InvalidBodyError(errors)
+
+
+def _override_delay(order: OverrideOrder) -> int:
+    hours = 24 if order.retention is None else order.retention.shrink_delay_hours
+    return hours * HOUR_MS
+
+
+def _until(row: OverrideRow | None) -> str | None:
+    return None if row is None else format_ms(row.until_ms)
+
+
+async def agree(request: web.Request) -> web.Response:
+    """Agree that a cluster's missing owners are gone: its next complete lists release them."""
+    caller = await require(request, OWNER, scope=SCOPE)
+    no_parameters(request)
+    cluster_id = request.match_info["cluster_id"]
+    async with changing(request, caller) as change:
+        org = await change.lock(caller.org_id)
+        heard = await get_cluster_row(change.conn, org.id, cluster_id)
+        if heard is None:
+            raise NotFoundError("no operator of such a cluster was ever heard of")
+        if heard.blocked_since_ms is None:
+            raise ConflictError("no release of this cluster's owners is blocked")
+        until_ms = change.now_ms + AGREED_MS
+        await put_cluster_row(change.conn, org.id, replace(heard, release_agreed_until_ms=until_ms))
+        _note(change, org, "release_agreed", {f"clusters.{cluster_id}": [None, "agreed"]})
+    return json_document({"cluster_id": cluster_id, "agreed_until": format_ms(until_ms)})
+
+
+async def grant(request: web.Request) -> web.Response:
+    """Let a cluster's tokens write the org's own key, from the next request on."""
+    return await _grant(request, is_given=True)
+
+
+async def ungrant(request: web.Request) -> web.Response:
+    """Let a cluster's tokens write the org's own key no longer."""
+    return await _grant(request, is_given=False)
+
+
+async def _grant(request: web.Request, *, is_given: bool) -> web.Response:
+    caller = await require(request, OWNER, scope=SCOPE)
+    no_parameters(request)
+    cluster_id = request.match_info["cluster_id"]
+    async with changing(request, caller) as change:
+        org = await change.lock(caller.org_id)
+        tokens = await tokens_of(change.conn, org.id, cluster_id)
+        if not tokens:
+            raise NotFoundError("there is no such cluster")
+        changed = False
+        for token_hash, text in tokens.items():
+            scopes = [scope for scope in json.loads(text) if scope != SCOPE_ORG_SETTINGS]
+            wanted = [*scopes, SCOPE_ORG_SETTINGS] if is_given else scopes
+            if sorted(wanted) != sorted(json.loads(text)):
+                await set_token_scopes(change.conn, token_hash, json.dumps(wanted))
+                changed = True
+        if changed:
+            _note(change, org, "grant", {f"clusters.{cluster_id}": [not is_given, is_given]})
+    return json_document({"cluster_id": cluster_id, "may_write_org_settings": is_given})
+
+
+def _note(change: Change, org: Org, kind: str, told: dict[str, Any]) -> None:
+    change.note(org.id, ACTION, org.id, {"kind": kind, "changes": told})

@@ -1,0 +1,168 @@
+"""Storing an owner's document: checks, secrets, versions, and what it changes, in one change.
+
+Owns the steps that the operator's PUT and the org's own document share. Called by the routes of
+this folder, inside a change whose org is locked. Never answers a request.
+"""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Mapping
+from functools import lru_cache
+
+import msgspec
+from radar_audit_events.errors import FieldError
+from radar_audit_events.ids import parse_ms
+from radar_audit_events.policy_wire import MAX_HOLDS, OwnerDocument, RetentionSettings
+
+from radar_audit_hub.changes import Change
+from radar_audit_hub.context import Hub
+from radar_audit_hub.errors import (
+    DocumentQueryError,
+    InvalidBodyError,
+    UnavailableError,
+    UnknownActionError,
+)
+from radar_audit_hub.sealing import Sealer, SealError
+from radar_audit_hub.store.control import Org
+from radar_audit_hub.store.owners import (
+    Owner,
+    put_owner,
+)
+
+from .claims import Takeover
+from .differences import changes
+from .documents import mistakes_in
+from .releasing import ACTION
+from .secret_parts import Secret, Secrets, without_secrets
+from .settling import Settled, delay_ms, read_document, settle
+
+MAX_LASTING_HOLDS = 4 * MAX_HOLDS
+_secrets = msgspec.json.Decoder(dict[str, Secret])
+
+
+def refuse_mistakes(document: OwnerDocument, *, is_hub: bool) -> None:
+    """Raise InvalidBodyError, DocumentQueryError or UnknownActionError for what is wrong."""
+    found = mistakes_in(document, is_hub=is_hub, knows_zone=knows_zone)
+    if found.invalid:
+        raise InvalidBodyError(found.invalid)
+    if found.queries:
+        raise DocumentQueryError(found.queries)
+    if found.actions:
+        raise UnknownActionError(found.actions)
+
+
+@lru_cache(maxsize=1024)
+def knows_zone(name: str) -> bool:
+    """Tell whether the machine's time zone database has a zone."""
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+async def store(
+    hub: Hub,
+    change: Change,
+    org: Org,
+    *,
+    owner_id: str,
+    cluster_id: str | None,
+    before: Owner | None,
+    document: OwnerDocument,
+) -> Settled:
+    """Store a document over `before` and put in force what follows; note what changed.
+
+    A shorter age waits as long as the new document says, or the old one where that asks for none.
+    """
+    sealer = hub.sealer
+    kept = {} if before is None else opened(sealer, before)
+    plain, secrets = without_secrets(document, kept)
+    old = None if before is None else read_document(before)
+    plain = _with_lasting_holds(plain, old)
+    owner = Owner(
+        org_id=org.id,
+        owner_id=owner_id,
+        cluster_id=cluster_id,
+        uid=document.uid,
+        generation=document.generation,
+        spec_hash=document.spec_hash,
+        scope=document.scope,
+        document=msgspec.json.encode(plain).decode(),
+        secrets=_sealed(sealer, org.id, owner_id, secrets),
+        created_at_ms=parse_ms(document.created_at),
+        stored_at_ms=change.now_ms,
+        seen_at_ms=change.now_ms,
+    )
+    await put_owner(change.conn, owner)
+    takeover = None
+    if document.take_over_from is not None:
+        takeover = Takeover(owner_id=owner_id, holder_id=document.take_over_from)
+    waits = delay_ms(plain if plain.retention is not None else old)
+    settled = await settle(
+        change.conn, org, now_ms=change.now_ms, delay_ms=waits, takeover=takeover
+    )
+    told = changes(old, plain, kept, secrets)
+    change.note(org.id, ACTION, org.id, {"kind": "owner", "owner": owner_id, "changes": told})
+    return settled
+
+
+def _with_lasting_holds(document: OwnerDocument, before: OwnerDocument | None) -> OwnerDocument:
+    """Return the document with the holds of the one before that it leaves out unreleased.
+
+    A hold ends by `released: true`, or at the hub: not by being left out. Raises InvalidBodyError
+    where there would be too many.
+    """
+    asked = document.retention or RetentionSettings()
+    past = [] if before is None or before.retention is None else before.retention.holds
+    named = {hold.name for hold in asked.holds}
+    lasting = [hold for hold in past if not hold.released and hold.name not in named]
+    if not lasting:
+        return document
+    if len(lasting) + len(asked.holds) > MAX_LASTING_HOLDS:
+        raise InvalidBodyError(
+            [
+                FieldError(
+                    "retention.holds",
+                    f"with earlier ones that were not released there would be more than "
+                    f"{MAX_LASTING_HOLDS}; release some by name",
+                )
+            ]
+        )
+    return msgspec.structs.replace(
+        document, retention=msgspec.structs.replace(asked, holds=[*asked.holds, *lasting])
+    )
+
+
+def opened(sealer: Sealer | None, owner: Owner) -> Secrets:
+    """Return an owner's secrets. Raises UnavailableError where the key is not the right one."""
+    if owner.secrets is None:
+        return {}
+    whose = _whose(owner.org_id, owner.owner_id)
+    try:
+        return _secrets.decode(_needed(sealer).open(owner.secrets, whose))
+    except SealError as error:
+        raise UnavailableError(str(error), retry_after_seconds=60) from None
+
+
+def _sealed(
+    sealer: Sealer | None, org_id: str, owner_id: str, secrets: Mapping[str, Secret]
+) -> bytes | None:
+    if not secrets:
+        return None
+    return _needed(sealer).seal(msgspec.json.encode(secrets), _whose(org_id, owner_id))
+
+
+def _needed(sealer: Sealer | None) -> Sealer:
+    if sealer is None:
+        raise UnavailableError(
+            "the hub has no key to keep secrets with; its administrator sets "
+            "RADAR_AUDIT_HUB_SECRETS_KEY",
+            retry_after_seconds=60,
+        )
+    return sealer
+
+
+def _whose(org_id: str, owner_id: str) -> str:
+    return f"{org_id}/{owner_id}"
