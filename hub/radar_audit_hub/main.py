@@ -30,6 +30,7 @@ from .app import HubServer
 from .billing.by_hand import set_plan_by_hand
 from .bootstrap import OrgOrder, add_member, create_org, existing_org
 from .command_line import COMPONENT, new_means, now_ms, only_org, run, settings_of, told
+from .log_command import log
 from .openapi import document
 from .retention.job import Lease, Purger, expired_now, run_round
 from .retention.policy import PLAN_DAYS
@@ -291,6 +292,9 @@ def purge(config: Path | None, /, *, dry_run: bool, output: str) -> None:
         console.show_purge(report, output, dry_run=False)
 
     run(config, work)
+
+
+main.add_command(log)
 
 
 @main.command()
