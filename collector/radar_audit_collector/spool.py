@@ -196,6 +196,7 @@ class Spool:
 
         def work(database: SpoolDatabase) -> None:
             database.demand_room()
+            database.demand_blocks()
             database.conn.execute("UPDATE tally SET events = events")
 
         await self._order(work, adds=True)

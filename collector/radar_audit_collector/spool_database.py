@@ -61,6 +61,7 @@ _MISTYPED = (
     """SELECT 1 FROM gap WHERE typeof(from_ms) != 'integer' OR typeof(to_ms) != 'integer'
        OR typeof(count) != 'integer' OR typeof(reason) != 'text' LIMIT 1""",
 )
+_TRIAL_BYTES = 128 * 1024  # more than the pages of one append, each written twice
 _COUNTED = """SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM held),
     (SELECT count(*) FROM dead)"""
 
@@ -79,6 +80,7 @@ class SpoolDatabase:
         # The ballast and the write-ahead log get one share each; both count as used.
         self._share_bytes = min(_MAX_SHARE_BYTES, max_bytes // 8)
         self._ballast = Ballast(directory / "spool.ballast", self._share_bytes)
+        self._trial = Ballast(directory / "spool.trial", _TRIAL_BYTES)
         self._lock = DirectoryLock(directory)
         self._conn: sqlite3.Connection | None = None
         self._page_bytes = 4096
@@ -219,6 +221,16 @@ class SpoolDatabase:
     def demand_room(self) -> None:
         """Refuse what adds bytes while the disk is full. Raises SpoolUnavailableError."""
         if not self._ballast.is_held and not self._ballast.take():
+            raise SpoolUnavailableError("the disk of the spool is full")
+
+    def demand_blocks(self) -> None:
+        """Refuse unless the disk has blocks for an append now. Raises SpoolUnavailableError.
+
+        A small write proves nothing: it may go where the write-ahead log has been before.
+        """
+        is_there = self._trial.take()
+        self._trial.give_back()
+        if not is_there:
             raise SpoolUnavailableError("the disk of the spool is full")
 
     def shrink_if_wanted(self) -> None:

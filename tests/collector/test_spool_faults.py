@@ -92,6 +92,7 @@ async def test_full_and_read_only_disks_lose_nothing_and_pass_by_themselves(
     assert report.pop("settled_0") > 50
     assert all(report.pop(f"settled_{chunk}") > 0 for chunk in (1, 2, 3))
     assert report == {
+        "said_full_before_an_append_failed": True,
         "kept_exactly_what_was_acknowledged": True,
         "not_writable_when_full": True,
         "empty_after_settling": True,

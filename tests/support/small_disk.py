@@ -49,6 +49,14 @@ async def append_until_refused(spool: Spool, first: int) -> int:
         number += 1
 
 
+async def is_refused(spool: Spool) -> bool:
+    try:
+        await spool.probe()
+    except SpoolUnavailableError:
+        return True
+    return False
+
+
 async def stored(spool: Spool) -> list[int]:
     return [int(e.payload) for e in await spool.peek(10**6, 1 << 40)]
 
@@ -63,6 +71,7 @@ async def main(directory: Path) -> dict[str, object]:
         await spool.append([numbered(number)], {})
     filler = directory / "filler"
     fill_up(filler)  # somebody else's file takes the last block
+    report["said_full_before_an_append_failed"] = await is_refused(spool)
     kept = await append_until_refused(spool, kept)
     report["kept_exactly_what_was_acknowledged"] = await stored(spool) == list(range(kept))
     report["not_writable_when_full"] = not spool.is_writable
