@@ -23,11 +23,11 @@ async def started(shop: Shop) -> list[str]:
     return [row["target_id"] for row in await shop.rows("billing.checkout_started")]
 
 
-async def test_asking_again_gives_the_same_page_and_no_second_event(any_shop: Shop) -> None:
-    first, second = await any_shop.checkout(), await any_shop.checkout()
+async def test_asking_again_gives_the_same_page_and_no_second_event(shop: Shop) -> None:
+    first, second = await shop.checkout(), await shop.checkout()
     assert (first.status, first.json) == (200, second.json)
-    assert await started(any_shop) == [first.json["checkout_session_id"]]
-    assert len(any_shop.stripe.requests) == 1
+    assert await started(shop) == [first.json["checkout_session_id"]]
+    assert len(shop.stripe.requests) == 1
 
 
 async def test_two_checkouts_at_once_open_one_session(any_shop: Shop) -> None:
@@ -128,10 +128,9 @@ async def test_subscription_takes_back_every_page_but_its_own(shop: Shop) -> Non
     await shop.work()
     sessions = shop.stripe.account.sessions
     assert (sessions[paid]["status"], sessions[other]["status"]) == ("complete", "expired")
-    assert [a.path.split("/")[-2] for a in shop.stripe.requests if a.path.endswith("expire")] == [
-        paid,  # given up for the other one, before the hub knew that it was paid
-        other,
-    ]
+    # The first was given up for the other one before the hub knew that it was paid.
+    taken_back = {a.path.split("/")[-2] for a in shop.stripe.requests if "expire" in a.path}
+    assert taken_back == {paid, other}
 
 
 async def test_page_that_ran_out_is_replaced(shop: Shop) -> None:

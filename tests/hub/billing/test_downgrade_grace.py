@@ -83,17 +83,17 @@ async def test_deletion_begins_exactly_when_the_grace_ends(any_hub: HubUnderTest
     assert ids[30] not in await seen(any_hub)
 
 
-async def test_second_downgrade_holds_each_plan_for_its_own_time(any_hub: HubUnderTest) -> None:
-    await fill(any_hub)
-    await move(any_hub, "team")
-    any_hub.clock.now_ms += DAY_MS
-    await move(any_hub, "free")
-    any_hub.clock.now_ms = NOW_MS + GRACE_DAYS * DAY_MS
+async def test_second_downgrade_holds_each_plan_for_its_own_time(hub: HubUnderTest) -> None:
+    await fill(hub)
+    await move(hub, "team")
+    hub.clock.now_ms += DAY_MS
+    await move(hub, "free")
+    hub.clock.now_ms = NOW_MS + GRACE_DAYS * DAY_MS
     # A year's rows are free to go, a month's are held for another day: the younger ones stay.
-    assert await purge(any_hub) == 2
-    assert (await expired_now(any_hub.hub.db, any_hub.clock.now_ms)).total == 0
-    any_hub.clock.now_ms += DAY_MS
-    assert await purge(any_hub) == 2
+    assert await purge(hub) == 2
+    assert (await expired_now(hub.hub.db, hub.clock.now_ms)).total == 0
+    hub.clock.now_ms += DAY_MS
+    assert await purge(hub) == 2
 
 
 async def test_no_grace_deletes_at_once(hub: HubUnderTest) -> None:

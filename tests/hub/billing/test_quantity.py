@@ -80,16 +80,16 @@ async def test_failed_call_is_tried_again(shop: Shop, fault: Any) -> None:
     assert told(shop) == ["2"]
 
 
-async def test_call_whose_answer_was_lost_is_not_made_twice(any_shop: Shop) -> None:
-    await any_shop.subscribe()
-    await any_shop.hub.add_cluster(cluster_id="cl_1")
-    await any_shop.hub.add_cluster(cluster_id="cl_2")
-    await request(any_shop)
-    any_shop.stripe.faults.after.extend([lambda: None, cut])
-    await any_shop.work()
-    any_shop.hub.clock.now_ms += HOUR_MS
-    await any_shop.work()
-    assert told(any_shop) == ["2"]
+async def test_call_whose_answer_was_lost_is_not_made_twice(shop: Shop) -> None:
+    await shop.subscribe()
+    await shop.hub.add_cluster(cluster_id="cl_1")
+    await shop.hub.add_cluster(cluster_id="cl_2")
+    await request(shop)
+    shop.stripe.faults.after.extend([lambda: None, cut])
+    await shop.work()
+    shop.hub.clock.now_ms += HOUR_MS
+    await shop.work()
+    assert told(shop) == ["2"]
 
 
 async def test_request_during_a_call_is_another_one(shop: Shop) -> None:

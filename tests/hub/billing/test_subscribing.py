@@ -69,25 +69,25 @@ async def test_billing_subscription_changed_row_is_written(any_shop: Shop) -> No
     assert found["plans_sold"] == ["team", "enterprise"]
 
 
-async def test_every_change_at_stripe_has_its_reason(any_shop: Shop) -> None:
-    subscription_id = await any_shop.subscribe()
-    account = any_shop.stripe.account
+async def test_every_change_at_stripe_has_its_reason(shop: Shop) -> None:
+    subscription_id = await shop.subscribe()
+    account = shop.stripe.account
     account.change(subscription_id, price="price_enterprise")
-    await any_shop.deliver_all()
+    await shop.deliver_all()
     account.change(subscription_id, price="price_team_old")
-    await any_shop.deliver_all()
+    await shop.deliver_all()
     account.change(subscription_id, quantity=5)
-    await any_shop.deliver_all()
+    await shop.deliver_all()
     account.fail_payment(subscription_id)
-    await any_shop.deliver_all()
+    await shop.deliver_all()
     account.recover_payment(subscription_id)
-    await any_shop.deliver_all()
+    await shop.deliver_all()
     account.change(subscription_id, cancel_at_period_end=True)
-    await any_shop.deliver_all()
-    assert (await any_shop.billing())["subscription"]["cancel_at_period_end"] is True
+    await shop.deliver_all()
+    assert (await shop.billing())["subscription"]["cancel_at_period_end"] is True
     account.cancel(subscription_id)
-    await any_shop.deliver_all()
-    assert await any_shop.reasons() == [
+    await shop.deliver_all()
+    assert await shop.reasons() == [
         "checkout",
         "upgrade",
         "downgrade",
@@ -96,10 +96,10 @@ async def test_every_change_at_stripe_has_its_reason(any_shop: Shop) -> None:
         "payment_recovered",
         "canceled",
     ]
-    found = await any_shop.billing()
+    found = await shop.billing()
     assert (found["plan"], found["subscription"]["status"]) == ("free", "canceled")
     assert [grace["plan"] for grace in found["grace"]] == ["enterprise", "team"]
-    assert {e["metadata"]["plan"] for e in (await any_shop.rows())[-2:]} == {"team", "free"}
+    assert {e["metadata"]["plan"] for e in (await shop.rows())[-2:]} == {"team", "free"}
 
 
 async def test_past_due_keeps_the_plan_and_unpaid_does_not(shop: Shop) -> None:
