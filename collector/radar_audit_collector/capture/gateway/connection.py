@@ -12,6 +12,7 @@ import asyncio
 import os
 import socket
 import ssl
+import time
 
 from .answers import SWITCHING, read_status, refusal
 from .contexts import H2
@@ -140,12 +141,15 @@ class Connection(Pair):
         return decision
 
     async def _read_head(self) -> Decision:
-        client, looked_at = self.client, 0
+        client, looked_at, spent_seconds = self.client, 0, 0.0
         client.gather()
         close_off = self._plane.config.close_off
         while True:
+            begun = time.perf_counter()
             decision = decide(client.held, looked_at, os.urandom(16), close_off=close_off)
+            spent_seconds += time.perf_counter() - begun
             if decision is not None:
+                self._plane.head_times.add(spent_seconds)
                 client.held = bytearray(decision.rest)
                 for note in decision.notes:
                     self._plane.counters.add(note)

@@ -7,12 +7,16 @@ like a certificate that has ended. No label ever holds a user, a pod or an org.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from .counters import Count
+from .timings import HEAD_BOUNDS_SECONDS, Counted
 
 _PREFIX = "radar_audit_collector_"
 
@@ -47,6 +51,43 @@ _FAULTS: tuple[Count, ...] = (
 )
 
 
+class RelayHistogram(Collector):
+    """A histogram whose counts come from relays; `prometheus_client` can only observe."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        name: str,
+        text: str,
+        bounds_seconds: tuple[float, ...],
+    ) -> None:
+        """Register it."""
+        self._name, self._text = name, text
+        self._bounds = [*map(str, bounds_seconds), "+Inf"]
+        self._of_earlier_runs: Counted = {"counts": [0] * len(self._bounds), "sum_seconds": 0.0}
+        self._now: Counted = self._of_earlier_runs
+        registry.register(self)
+
+    def show(self, counted: Counted, *, is_new_run: bool) -> None:
+        """Publish the counts of a relay; those of a new run begin at 0."""
+        if is_new_run:
+            self._of_earlier_runs = self._now
+        earlier = self._of_earlier_runs
+        pairs = zip(earlier["counts"], counted["counts"], strict=True)
+        self._now = {
+            "counts": [a + b for a, b in pairs],
+            "sum_seconds": earlier["sum_seconds"] + counted["sum_seconds"],
+        }
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        """Return it in the form of the registry, whose counts are cumulative."""
+        cumulative = accumulate(self._now["counts"])
+        buckets = list(zip(self._bounds, map(float, cumulative), strict=True))
+        yield HistogramMetricFamily(
+            self._name, self._text, buckets=buckets, sum_value=self._now["sum_seconds"]
+        )
+
+
 class GatewayMetrics:
     """One attribute per metric; `show` is called with each report of a relay."""
 
@@ -71,6 +112,12 @@ class GatewayMetrics:
         self._unparsed = counter(
             "head_unparsed", "Request heads too long to be read, relayed untouched"
         )
+        self._head_times = RelayHistogram(
+            registry,
+            _PREFIX + "gateway_head_parse_seconds",
+            "Time that the gateway spent on reading a request head and deciding on it",
+            HEAD_BOUNDS_SECONDS,
+        )
         self._bytes = counter("relayed_bytes", "Bytes that the gateway relayed", "direction")
         self._unconfirmed = counter(
             "starts_unconfirmed", "Terminals that began before their start was on disk"
@@ -89,9 +136,11 @@ class GatewayMetrics:
 
     def show(self, run_number: int, figures: Mapping[str, Any]) -> None:
         """Publish the figures of a relay; those of each run begin at 0."""
-        if run_number != self._run_number:
+        is_new_run = run_number != self._run_number
+        if is_new_run:
             self._run_number = run_number
             self._shown = {}
+        self._head_times.show(figures["head_times"], is_new_run=is_new_run)
         counters: Mapping[str, int] = figures["counters"]
         for name, series in self._series.items():
             series.inc(max(0, counters[name] - self._shown.get(name, 0)))

@@ -18,6 +18,7 @@ from .engine import Buffers
 from .link import Link
 from .side import Side
 from .terminal import EndReason, Terminal
+from .timings import Timings
 from .upstream import Upstream
 
 _LINGER_SECONDS = 5.0
@@ -31,6 +32,7 @@ class Plane(Protocol):
 
     config: RelayConfig
     counters: Counters
+    head_times: Timings
     buffers: Buffers
     upstream: Upstream
     link: Link

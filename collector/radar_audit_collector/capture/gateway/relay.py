@@ -23,6 +23,7 @@ from .engine import Buffers
 from .link import Link
 from .listener import Listener, refuse
 from .pair import Pair
+from .timings import HEAD_BOUNDS_SECONDS, Timings
 from .upstream import Endpoint, Upstream, UpstreamError
 
 _STATS_SECONDS = 1.0
@@ -43,6 +44,7 @@ class Relay:
         self.config = config
         self.capture = config.capture
         self.counters = Counters()
+        self.head_times = Timings(HEAD_BOUNDS_SECONDS)
         self.buffers = Buffers()
         self.link = Link(self.counters, self._obey, self._on_link_gone)
         self._serving = ServingContext(config.leaf_file, self._report_file)
@@ -179,6 +181,7 @@ class Relay:
             terminals += pair.has_terminal
         return {
             "counters": counters,
+            "head_times": self.head_times.snapshot(),
             "connections": len(self._connections),
             "opening": len(self._opening),
             "terminals": terminals,
