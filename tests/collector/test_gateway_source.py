@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from tests.support.collector_process import CollectorProcess
 from tests.support.gateway_world import (
@@ -16,7 +21,6 @@ from tests.support.gateway_world import (
     SWITCHING,
     Certificates,
     exec_head,
-    read_all,
     read_head,
     tls_server,
 )
@@ -29,7 +33,8 @@ _GROUPS = ("cloud:owner", "cloud:org:org_x")
 def serve(conn: ssl.SSLSocket) -> None:
     head = read_head(conn)
     conn.sendall(SWITCHING if b"Impersonate-User: ann" in head else FORBIDDEN)
-    read_all(conn)
+    while data := conn.recv(65536):
+        conn.sendall(data)
 
 
 @dataclass
@@ -64,7 +69,9 @@ class Place:
 
 
 @asynccontextmanager
-async def launched(folder: Path, **settings: object) -> AsyncIterator[Place]:
+async def launched(
+    folder: Path, gateway_listen: str = "127.0.0.1:0", **settings: object
+) -> AsyncIterator[Place]:
     """Start a collector and do not wait for it."""
     theirs = Certificates(folder / "theirs")
     server = tls_server(theirs.server_context(), serve)
@@ -74,7 +81,7 @@ async def launched(folder: Path, **settings: object) -> AsyncIterator[Place]:
                 folder / "data",
                 hub.url,
                 gateway_enabled=True,
-                gateway_listen="127.0.0.1:0",
+                gateway_listen=gateway_listen,
                 gateway_upstream=f"127.0.0.1:{api.port}",
                 gateway_upstream_ca_file=theirs.ca_file,
                 gateway_keys_dir=folder / "keys",
@@ -90,7 +97,7 @@ async def launched(folder: Path, **settings: object) -> AsyncIterator[Place]:
 
 
 @asynccontextmanager
-async def placed(folder: Path, **settings: object) -> AsyncIterator[Place]:
+async def placed(folder: Path, **settings: Any) -> AsyncIterator[Place]:
     async with launched(folder, **settings) as place:
         await until_said(place, "the collector runs")
         yield place
@@ -122,6 +129,8 @@ async def test_terminal_is_told_while_it_is_open_and_after(tmp_path: Path) -> No
         await until_metric(place, "sessions_active", 0)
         await until_metric(place, 'connections_total{protocol="http/1.1"}', 1)
         await until_metric(place, 'requests_total{note="exec_seen"}', 1)
+        await until_metric(place, "gateway_head_parse_seconds_count", 1)
+        assert await place.collector.metric(f"{PREFIX}gateway_head_parse_seconds_sum") > 0
         assert await place.collector.metric(f"{PREFIX}head_unparsed_total") == 0
         ends = await place.collector.metric(f"{PREFIX}certificate_expiry_timestamp_seconds")
         assert ends > 1_700_000_000
@@ -158,6 +167,31 @@ async def test_terminals_of_a_killed_collector_are_ended_by_the_next(tmp_path: P
         second, answer = await place.open_terminal()
         second.close()
         assert answer == SWITCHING
+
+
+async def test_relay_outlives_a_killed_collector_and_makes_room_for_the_next(
+    tmp_path: Path,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    async with placed(tmp_path, gateway_listen=listen, gateway_drain_seconds=60) as place:
+        conn, _ = await place.open_terminal()
+        await place.until_taken("started")
+        (orphan,) = psutil.Process(place.collector.pid).children()
+        os.kill(place.collector.pid, signal.SIGKILL)
+        await place.collector.start()
+        await place.until_taken("started", "ended")
+        assert place.reason() == ("collector_restart", False)
+        conn.sendall(b"still there?")
+        assert await asyncio.to_thread(conn.recv, 100) == b"still there?"
+        second, answer = await place.open_terminal()
+        assert answer == SWITCHING
+        second.close()
+        assert orphan.is_running()
+        conn.close()
+        # With its last connection it ends, long before the 60 s are over.
+        while orphan.is_running() and orphan.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 async def test_radar_is_served_while_the_spool_cannot_be_opened(tmp_path: Path) -> None:

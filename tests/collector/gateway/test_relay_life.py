@@ -207,6 +207,27 @@ async def test_without_a_collector_the_relay_drains(tmp_path: Path) -> None:
             await world.relay.drained.wait()
 
 
+async def test_without_a_collector_no_terminal_begins(tmp_path: Path) -> None:
+    """It would be seen by nobody: the journal of the next collector knows nothing of it."""
+
+    def begin() -> BareClient:
+        conn = BareClient(world.relay.port, world.ours.client_context("http/1.1"))
+        conn.send(exec_head()[:-2])
+        return conn
+
+    async with running_world(tmp_path, serve, drain_seconds=30) as world:
+        open_before = await asyncio.to_thread(opened_terminal, world)
+        conn = await asyncio.to_thread(begin)
+        await world.until(lambda: world.relay.stats()["opening"] == 1)
+        world.journal.close()
+        with pytest.raises((EOFError, OSError)):
+            await asyncio.to_thread(conn.receive)
+        conn.close()
+        assert await asyncio.to_thread(_refuses, world)
+        assert await asyncio.to_thread(echoes, open_before)
+        open_before.close()
+
+
 @pytest.mark.parametrize("gone", ["client", "server"])
 async def test_who_sends_without_end_to_a_peer_that_is_gone_is_cut_off(
     gone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

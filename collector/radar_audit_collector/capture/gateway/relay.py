@@ -247,7 +247,12 @@ class Relay:
             self._probe_now.set()
 
     def _on_link_gone(self) -> None:
-        """Without a collector there is nothing left to relay for: end as on SIGTERM."""
+        """Without a collector nothing is recorded: let nothing begin, and what is open go on.
+
+        The next collector has a relay of its own, on the same port, which is free from now on.
+        """
+        for pair in tuple(self._opening):
+            pair.cut()
         self.drain(self.config.drain_seconds)
 
     def _note_reach(self, *, known: bool) -> None:
