@@ -8,15 +8,19 @@ returned once and stored only as hashes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from radar_audit_events.actions import ROLES
-from radar_audit_events.event import MAX_EMAIL_CHARS
 from radar_audit_events.ids import format_ms, is_opaque_id, new_id
 
+from radar_audit_hub.changes import Change, changing_offline
 from radar_audit_hub.credentials import SECRET_BYTES, new_token, token_hash
+from radar_audit_hub.emails import lowered_email
+from radar_audit_hub.errors import NotFoundError
+from radar_audit_hub.members.joining import Inviter, join
+from radar_audit_hub.names import NAME_TEXT, is_name
+from radar_audit_hub.orgs.founding import found
 from radar_audit_hub.retention.policy import PLAN_DAYS
 from radar_audit_hub.store.control import (
     Cluster,
@@ -25,18 +29,13 @@ from radar_audit_hub.store.control import (
     ensure_user,
     get_org,
     insert_cluster,
-    insert_member,
-    insert_org,
     list_orgs,
 )
-from radar_audit_hub.store.database import Connection, Database
-from radar_audit_hub.store.recording import Happened, record
+from radar_audit_hub.store.database import Database
 from radar_audit_hub.store.tokens import insert_cluster_token, insert_pat
 
 CLUSTER_TOKEN_SCOPES = ("ingest", "agent", "audit-settings:write")
 PROVISIONED_BY = "server_command"
-_EMAIL = re.compile(r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\Z")
-_NAME = re.compile(r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,100}\Z")
 _DAY_MS = 86_400_000
 _MAX_PAT_DAYS = 3650
 
@@ -135,21 +134,17 @@ async def create_org(db: Database, order: OrgOrder, means: Means) -> NewOrg:
         created_at_ms=means.now_ms,
     )
     cluster_token = new_token("rhc", means.random_bytes(SECRET_BYTES))
-    async with db.write() as conn:
-        if not await insert_org(conn, org):
+    async with changing_offline(db, means.now_ms, means.random_bytes) as change:
+        user = await _user(change, email, means)
+        if not await found(change, org, user.id, PROVISIONED_BY):
             raise BootstrapError(
                 f"the organization {org.id} exists already; nothing was changed",
                 "add people with `radar-audit-hub member add`, "
                 "or give --if-missing where that is no error",
             )
-        happened = [Happened(action="org.created", target_id=org.id, metadata={"name": org.name})]
-        owner = await _join(conn, org.id, email, "owner", means, happened)
-        pat = await _mint(conn, owner, order.pat_name, order.pat_days, means, happened)
-        await _add_cluster(conn, cluster, cluster_token, happened)
-        await record(conn, org.id, happened, now_ms=means.now_ms, random_bytes=means.random_bytes)
-    owner = NewMember(
-        org_id=org.id, user_id=owner.user_id, email=owner.email, role=owner.role, pat=pat
-    )
+        pat = await _mint(change, org.id, user.id, order.pat_name, order.pat_days, means)
+        await _add_cluster(change, cluster, cluster_token)
+    owner = NewMember(org_id=org.id, user_id=user.id, email=user.email, role="owner", pat=pat)
     return NewOrg(org=org, owner=owner, cluster=cluster, cluster_token=cluster_token)
 
 
@@ -173,94 +168,69 @@ async def add_member(
     if pat_name is not None:
         _check_name("the token's name", pat_name)
         _check_days(pat_days)
-    async with db.write() as conn:
-        org = await get_org(conn, org_id)
-        if org is None or org.deleted_at_ms is not None:
+    async with changing_offline(db, means.now_ms, means.random_bytes) as change:
+        try:
+            await change.lock(org_id)
+        except NotFoundError:
             raise BootstrapError(
                 f"there is no organization {org_id}", "`radar-audit-hub init` creates one"
+            ) from None
+        user = await _user(change, email, means)
+        if not await join(
+            change, org_id, user.id, role, inviter=Inviter(), provisioned_by=PROVISIONED_BY
+        ):
+            raise BootstrapError(
+                f"{email} is a member of {org_id} already; nothing was changed",
+                "`radar-audit-hub member list` shows the members and their roles",
             )
-        happened: list[Happened] = []
-        member = await _join(conn, org_id, email, role, means, happened)
         pat = None
         if pat_name is not None:
-            pat = await _mint(conn, member, pat_name, pat_days, means, happened)
-        await record(conn, org_id, happened, now_ms=means.now_ms, random_bytes=means.random_bytes)
-    return NewMember(
-        org_id=org_id, user_id=member.user_id, email=member.email, role=member.role, pat=pat
-    )
+            pat = await _mint(change, org_id, user.id, pat_name, pat_days, means)
+    return NewMember(org_id=org_id, user_id=user.id, email=user.email, role=role, pat=pat)
 
 
-async def _join(
-    conn: Connection, org_id: str, email: str, role: str, means: Means, happened: list[Happened]
-) -> NewMember:
+async def _user(change: Change, email: str, means: Means) -> User:
     new = User(id=means.new_id("user_"), email=email, created_at_ms=means.now_ms)
-    user = await ensure_user(conn, new)
-    if not await insert_member(conn, org_id, user.id, role, means.now_ms):
-        raise BootstrapError(
-            f"{email} is a member of {org_id} already; nothing was changed",
-            "`radar-audit-hub member list` shows the members and their roles",
-        )
-    metadata = {
-        "inviter_user_id": None,
-        "inviter_email": None,
-        "role": role,
-        "provisioned_by": PROVISIONED_BY,
-    }
-    happened.append(Happened(action="org_member.joined", target_id=user.id, metadata=metadata))
-    return NewMember(org_id=org_id, user_id=user.id, email=user.email, role=role)
+    return await ensure_user(change.conn, new)
 
 
-async def _add_cluster(
-    conn: Connection, cluster: Cluster, token: str, happened: list[Happened]
-) -> None:
-    if not await insert_cluster(conn, cluster):
+async def _add_cluster(change: Change, cluster: Cluster, token: str) -> None:
+    if not await insert_cluster(change.conn, cluster):
         raise BootstrapError(
             f"the cluster id {cluster.id} is taken; nothing was changed",
             "leave --cluster-id out to get a new one",
         )
     await insert_cluster_token(
-        conn,
+        change.conn,
         org_id=cluster.org_id,
         cluster_id=cluster.id,
         token_hash=token_hash(token),
         scopes=CLUSTER_TOKEN_SCOPES,
         created_at_ms=cluster.created_at_ms,
     )
-    happened.append(
-        Happened(
-            action="cluster.created",
-            target_id=cluster.id,
-            metadata={"name": cluster.name, "environment": cluster.environment},
-            cluster_id=cluster.id,
-        )
-    )
+    metadata = {"name": cluster.name, "environment": cluster.environment}
+    change.note(cluster.org_id, "cluster.created", cluster.id, metadata, cluster_id=cluster.id)
 
 
 async def _mint(
-    conn: Connection,
-    member: NewMember,
-    name: str,
-    days: int | None,
-    means: Means,
-    happened: list[Happened],
+    change: Change, org_id: str, user_id: str, name: str, days: int | None, means: Means
 ) -> NewPat:
     expires_at_ms = None if days is None else means.now_ms + days * _DAY_MS
     expires_at = None if expires_at_ms is None else format_ms(expires_at_ms)
     token = new_token("rhp", means.random_bytes(SECRET_BYTES))
     pat = NewPat(id=means.new_id("pat_"), name=name, expires_at=expires_at, token=token)
     await insert_pat(
-        conn,
-        org_id=member.org_id,
+        change.conn,
+        org_id=org_id,
         pat_id=pat.id,
-        user_id=member.user_id,
+        user_id=user_id,
         name=name,
         token_hash=token_hash(token),
         scopes=None,
         created_at_ms=means.now_ms,
         expires_at_ms=expires_at_ms,
     )
-    metadata = {"name": name, "expires_at": expires_at}
-    happened.append(Happened(action="pat.created", target_id=pat.id, metadata=metadata))
+    change.note(org_id, "pat.created", pat.id, {"name": name, "expires_at": expires_at})
     return pat
 
 
@@ -282,8 +252,8 @@ def _check_order(order: OrgOrder) -> str:
 
 
 def _check_name(what: str, name: str) -> None:
-    if not _NAME.match(name) or not name.strip():
-        raise BootstrapError(f"{what} must be 1 to 100 printable characters")
+    if not is_name(name):
+        raise BootstrapError(f"{what} {NAME_TEXT}")
 
 
 def _check_days(days: int | None) -> None:
@@ -292,7 +262,7 @@ def _check_days(days: int | None) -> None:
 
 
 def _check_email(email: str) -> str:
-    lowered = email.strip().lower()
-    if len(lowered) > MAX_EMAIL_CHARS or not _EMAIL.match(lowered):
+    lowered = lowered_email(email)
+    if lowered is None:
         raise BootstrapError(f"{email!r} is not an e-mail address, such as alice@example.com")
     return lowered
