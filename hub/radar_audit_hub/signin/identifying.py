@@ -32,6 +32,16 @@ class Identified:
     person: Person
     vouched: bool
 
+    @property
+    def actor(self) -> Someone:
+        """Return them as who makes a change."""
+        return Someone(
+            user_id=self.person.user_id,
+            email=self.person.email,
+            email_verified=self.vouched,
+            pat_name=None,
+        )
+
 
 async def identify(hub: Hub, change: Change, claimed: Claimed) -> Identified:
     """Return the user that `claimed` is, made or linked by the vouched e-mail at the first time.
@@ -42,12 +52,10 @@ async def identify(hub: Hub, change: Change, claimed: Claimed) -> Identified:
     person = await find_by_identity(change.conn, claimed.issuer, claimed.subject)
     if person is None:
         person = await _first_time(hub, change, claimed)
-    vouched = is_email_still_good(person.email, claimed.email)
-    await mark_email(change.conn, person.user_id, verified=vouched)
-    change.actor = Someone(
-        user_id=person.user_id, email=person.email, email_verified=vouched, pat_name=None
-    )
-    return Identified(person, vouched)
+    found = Identified(person, is_email_still_good(person.email, claimed.email))
+    await mark_email(change.conn, person.user_id, verified=found.vouched)
+    change.actor = found.actor
+    return found
 
 
 async def _first_time(hub: Hub, change: Change, claimed: Claimed) -> Person:

@@ -6,6 +6,7 @@ start-up. Each replica has its own: a limit holds for what reaches that replica.
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -13,17 +14,18 @@ from aiohttp import web
 from radar_audit_hub.auth.limiter import FailureLimiter
 from radar_audit_hub.context import Hub
 
-from .provider import Provider
+from .provider import Provider, trusting
 
 
 @dataclass(frozen=True)
 class Signin:
     """`starts` counts sign-ins begun by an address, `ends` those completed by a person.
 
-    `provider` is None where no OpenID provider is set.
+    `provider` is None where no OpenID provider is set, `workos_tls` to trust as the system does.
     """
 
     provider: Provider | None
+    workos_tls: ssl.SSLContext | None
     starts: FailureLimiter
     ends: FailureLimiter
 
@@ -36,6 +38,7 @@ class Signin:
             provider = Provider(hub.settings.oidc, hub.outbound, hub.now_ms)
         return cls(
             provider=provider,
+            workos_tls=trusting(hub.settings.workos.ca_file),
             starts=FailureLimiter(per_minute, "too many sign-ins from this address"),
             ends=FailureLimiter(max(1, per_minute // 2), "too many sign-ins of this person"),
         )
