@@ -1,0 +1,88 @@
+"""The names of the collector's metrics are as Prometheus asks, in our eyes and in promtool's."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
+from radar_audit_collector.capture.gateway.metrics import GatewayMetrics
+from radar_audit_collector.metrics import Metrics
+
+from tests.support.debian_programs import found, unpacked
+
+PREFIX = "radar_audit_collector_"
+NAME = re.compile(rf"{PREFIX}[a-z][a-z0-9]*(_[a-z0-9]+)*")
+UNITS_THAT_ARE_NONE = {
+    "ms",
+    "us",
+    "ns",
+    "milliseconds",
+    "minutes",
+    "hours",
+    "kb",
+    "mb",
+    "kib",
+    "mib",
+}
+WORDS_OF_TYPES = {"counter", "gauge", "histogram", "metric"}
+PEOPLE = {"user", "actor", "pod", "namespace", "org", "token", "session"}
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    metrics = Metrics()
+    GatewayMetrics(metrics.registry, lambda: 0.0)
+    metrics.lose("disk_full", 1)  # its series is there with the first loss only
+    return metrics.registry
+
+
+def faults(metric: Metric) -> list[str]:
+    """Return what is wrong with a metric's name, help or labels."""
+    words = set(metric.name.split("_"))
+    labels = {label for sample in metric.samples for label in sample.labels}
+    checks = {
+        "form": NAME.fullmatch(metric.name) is not None,
+        "unit": not words & UNITS_THAT_ARE_NONE,
+        "type in name": not words & WORDS_OF_TYPES,
+        "help": bool(metric.documentation) and not metric.documentation.endswith("."),
+        "labels": not labels & PEOPLE,
+        "total": not metric.name.endswith(("_total", "_count", "_sum", "_bucket")),
+        "timing": metric.type != "histogram" or metric.name.endswith(("_seconds", "_bytes")),
+    }
+    return [f"{metric.name}: {name}" for name, is_right in checks.items() if not is_right]
+
+
+def test_names_follow_the_conventions(registry: CollectorRegistry) -> None:
+    metrics = list(registry.collect())
+    assert len(metrics) > 25
+    assert not [fault for metric in metrics for fault in faults(metric)]
+
+
+def test_a_wrong_name_is_found() -> None:
+    wrong = Metric("radar_audit_collector_wait_ms", "Time.", "gauge")
+    assert faults(wrong) == [f"{wrong.name}: unit", f"{wrong.name}: help"]
+
+
+def test_promtool_finds_nothing_to_say(registry: CollectorRegistry) -> None:
+    """Where promtool is; a run of continuous integration has to have it."""
+    promtool = promtool_if_wanted()
+    if promtool is not None:
+        assert check(promtool, generate_latest(registry)) == ""
+        assert "counter" in check(promtool, b"# HELP a b\n# TYPE a counter\na 1\n")
+
+
+def promtool_if_wanted() -> Path | None:
+    is_required = os.environ.get("CI") == "true"
+    return unpacked("promtool", "prometheus") if is_required else found("promtool")
+
+
+def check(promtool: Path, text: bytes) -> str:
+    done = subprocess.run(
+        [promtool, "check", "metrics"], input=text, capture_output=True, check=False
+    )
+    return (done.stdout + done.stderr).decode()
