@@ -23,6 +23,7 @@ from .clusters import handlers as clusters
 from .clusters import silence
 from .clusters.guard import DENIALS, Denials
 from .context import HUB, Hub
+from .external import handlers as external
 from .ingest import handlers as ingest
 from .invitations import handlers as invitations
 from .mail import job as mail
@@ -48,6 +49,7 @@ FEATURES = (
     auth,
     audit,
     ingest,
+    external,
     clusters,
     tokens,
     signin,

@@ -41,6 +41,7 @@ class StoredFact(NamedTuple):
     """A captured event as it is stored, found by its source key; `metadata` is JSON."""
 
     id: str
+    action: str
     target_id: str
     created_at_ms: int
     metadata: str
@@ -113,6 +114,7 @@ async def stored_facts(
         statement = select(
             audit_event.c.source_key,
             audit_event.c.id,
+            audit_event.c.action,
             audit_event.c.target_id,
             audit_event.c.created_at,
             audit_event.c.metadata,

@@ -1,0 +1,1 @@
+"""Radar Audit hub: actions that other control planes record."""
