@@ -110,6 +110,10 @@ class StripeServer:
     def __post_init__(self) -> None:
         self.gate.set()
 
+    def hold_posts(self) -> None:
+        """Do what is posted from now on, but do not answer before `gate` is set again."""
+        self.gate.clear()
+
     def done(self, method: str, path: str = "") -> list[Asked]:
         """Return the requests that did something, by method and a part of the path."""
         return [a for a in self.requests if a.done and a.method == method and path in a.path]
@@ -152,7 +156,8 @@ class StripeServer:
             body = deepcopy(body)  # as it is now, however long the answer takes
             replayed = {"Idempotent-Replayed": "true"} if again else {}
             await _next(self.faults.after)
-            await self.gate.wait()
+            if request.method == "POST":
+                await self.gate.wait()
         except StripeFaultError as fault:
             status, body = fault.status, {"error": fault.error}
             if fault.kept and asked.key is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import time
 from collections.abc import Callable
@@ -12,20 +11,51 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from radar_audit_hub.billing.quantity import request_sync
+from radar_audit_hub.store.subscriptions import Subscription, save_subscription
 
 from tests.hub.billing.conftest import BILLING, stripe_settings
-from tests.support.hub_builder import ORG
+from tests.support.hub_builder import HubUnderTest, sqlite_hub
 from tests.support.hub_process import HubProcess
-from tests.support.stripe_server import running_stripe
+from tests.support.stripe_objects import Object
+from tests.support.stripe_server import StripeServer, running_stripe
+
+PAYING_ORG = "org_paying"
 
 
-async def post(hub: HubProcess, path: str, token: str, body: dict[str, str]) -> None:
-    """POST; how it ends does not matter, since the hub may be killed meanwhile."""
+async def prepare(hub: HubUnderTest, stripe: StripeServer) -> Object:
+    """Have an org that pays for one cluster, has two, and waits for Stripe to be told."""
+    await hub.add_org(PAYING_ORG, "team")
+    await hub.add_cluster(PAYING_ORG, "cl_1")
+    await hub.add_cluster(PAYING_ORG, "cl_2")
+    account = stripe.account
+    made = account.add_subscription(account.add_customer(), "price_team", 1, {"org_id": PAYING_ORG})
+    row = Subscription(
+        org_id=PAYING_ORG,
+        subscription_id=made["id"],
+        customer_id=made["customer"],
+        plan="team",
+        quantity=1,
+        status="active",
+        current_period_end_ms=None,
+        cancel_at_period_end=False,
+    )
+    async with hub.hub.db.write() as conn:
+        await conn.exec_driver_sql("UPDATE org SET plan = 'free' WHERE id <> 'org_paying'")
+        await save_subscription(conn, row, hub.clock.now_ms)
+        await request_sync(conn, PAYING_ORG, 0)
+    return made
+
+
+async def ask_for_checkout(hub: HubProcess, token: str) -> None:
+    """Begin a checkout; how that ends does not matter, since the hub is killed meanwhile."""
     headers = {"Authorization": f"Bearer {token}"}
     with suppress(aiohttp.ClientError):
         async with (
             aiohttp.ClientSession() as client,
-            client.post(hub.url + path, headers=headers, json=body) as answer,
+            client.post(
+                f"{hub.url}{BILLING}/checkout", headers=headers, json={"plan": "team"}
+            ) as answer,
         ):
             await answer.read()
 
@@ -39,54 +69,37 @@ def ask(folder: Path, sql: str) -> list[tuple[Any, ...]]:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what another process does."""
     async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - another process's database
+        while not condition():  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
 
 
-async def restart_with_work_due(hub: HubProcess, folder: Path) -> None:
-    """Start the hub again as if the claims of the one that was killed had run out."""
-    ask(folder, "UPDATE outbox SET due_at = 0, claimed_until = NULL WHERE done_at IS NULL")
-    await hub.start()
-    await until(lambda: ask(folder, "SELECT 1 FROM outbox WHERE done_at IS NULL") == [])
-
-
-async def test_killed_hub_finishes_its_calls_to_stripe_once(tmp_path: Path) -> None:
+async def test_killed_hub_finishes_its_calls_to_stripe_once(template: Path, tmp_path: Path) -> None:
+    """Stripe has opened the session and changed the quantity, but its answers do not come."""
     async with running_stripe(lambda: int(time.time())) as stripe:
         settings = stripe_settings(stripe.url)
-        hub = HubProcess(
+        async with sqlite_hub(template, tmp_path) as prepared:
+            paying = await prepare(prepared, stripe)
+            owner = prepared.owner
+        process = HubProcess(
             data_dir=tmp_path,
             stripe_secret_key=settings.secret_key,
             stripe_webhook_secret=settings.webhook_secret,
             stripe_price_team="price_team",
             stripe_url=settings.url,
         )
-        code, out, err = await hub.command("init", "--org-id", ORG, "--plan", "free", "-o", "json")
-        assert code == 0, err
-        owner = json.loads(out)["pat"]["token"]
-        async with hub:
-            # Stripe has opened the session, but its answer does not come.
-            held = asyncio.Event()
-            stripe.faults.after.append(held.wait)
-            asking = asyncio.create_task(post(hub, f"{BILLING}/checkout", owner, {"plan": "team"}))
-            await until(lambda: bool(stripe.account.sessions))
+        stripe.hold_posts()
+        async with process as hub:
+            asking = asyncio.create_task(ask_for_checkout(hub, owner))
+            await until(lambda: len(stripe.done("POST")) == 2)
             await hub.kill()
             await asking
-            held.set()
-            await restart_with_work_due(hub, tmp_path)
-            (session,) = stripe.account.sessions
-            events = "SELECT target_id FROM audit_event WHERE action = 'billing.checkout_started'"
-            assert ask(tmp_path, events) == [(session,)]
-
-            # The same with a quantity: asked first (GET), told (POST), not answered.
-            subscription = stripe.account.pay(session)
-            assert set(await stripe.deliver(hub.url, *stripe.account.events)) == {200}
-            held = asyncio.Event()
-            stripe.faults.after.extend([lambda: None, held.wait])
-            cluster = {"name": "two", "environment": "production"}
-            await post(hub, f"/api/orgs/{ORG}/clusters", owner, cluster)
-            await until(lambda: bool(stripe.done("POST", "/v1/subscriptions/")))
-            await hub.kill()
-            held.set()
-            await restart_with_work_due(hub, tmp_path)
-            assert len(stripe.done("POST", "/v1/subscriptions/")) == 1
-            assert subscription["items"]["data"][0]["quantity"] == 2
+            stripe.gate.set()
+            # As if the claims of the hub that was killed had run out.
+            ask(tmp_path, "UPDATE outbox SET due_at = 0, claimed_until = NULL")
+            await hub.start()
+            await until(lambda: ask(tmp_path, "SELECT 1 FROM outbox WHERE done_at IS NULL") == [])
+        (session,) = stripe.account.sessions
+        started = "SELECT target_id FROM audit_event WHERE action = 'billing.checkout_started'"
+        assert ask(tmp_path, started) == [(session,)]
+        assert len(stripe.done("POST", "/v1/subscriptions/")) == 1
+        assert paying["items"]["data"][0]["quantity"] == 2
