@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import psutil
 
+from tests.support.audit_lines import audit_line, event_list
 from tests.support.collector_process import CollectorProcess
 from tests.support.gateway_world import (
     FORBIDDEN,
@@ -45,16 +47,19 @@ class Place:
     collector: CollectorProcess
     folder: Path
 
-    async def open_terminal(self, user: str = "ann") -> tuple[ssl.SSLSocket, bytes]:
-        return await asyncio.to_thread(self._open, user)
+    async def open_terminal(
+        self, user: str = "ann", *fields: str, method: str = "POST"
+    ) -> tuple[ssl.SSLSocket, bytes]:
+        head = exec_head(*fields, method=method, user=user, groups=_GROUPS)
+        return await asyncio.to_thread(self._open, head)
 
-    def _open(self, user: str) -> tuple[ssl.SSLSocket, bytes]:
+    def _open(self, head: bytes) -> tuple[ssl.SSLSocket, bytes]:
         context = ssl.create_default_context(cafile=str(self.folder / "sa" / "ca.crt"))
         context.set_alpn_protocols(["http/1.1"])
         port = int(self.collector.said("the gateway listens")[-1]["port"])
         sock = socket.create_connection(("127.0.0.1", port), 10)
         conn = context.wrap_socket(sock, server_hostname="127.0.0.1")
-        conn.sendall(exec_head(user=user, groups=_GROUPS))
+        conn.sendall(head)
         return conn, conn.recv(65536)
 
     async def until_taken(self, *kinds: str) -> None:
@@ -143,6 +148,32 @@ async def test_refused_terminal_is_told(tmp_path: Path) -> None:
         conn.close()
         assert answer == FORBIDDEN
         await place.until_taken("denied")
+
+
+async def test_refusal_that_gateway_and_webhook_saw_is_told_once(tmp_path: Path) -> None:
+    def line(audit_id: str, pod: str = "nginx-0", stage: str = "ResponseStarted") -> bytes:
+        return audit_line(
+            audit_id, stage, 403, namespace="shop", pod=pod, person="bob", groups=_GROUPS
+        )
+
+    webhook = {
+        "webhook_enabled": "true",
+        "webhook_listen": "127.0.0.1:0",
+        "webhook_insecure_loopback": "true",
+    }
+    async with placed(tmp_path, **webhook) as place:
+        conn, answer = await place.open_terminal("bob", "Audit-ID: first", method="GET")
+        conn.close()
+        assert answer == FORBIDDEN
+        await place.until_taken("denied")
+        lines = [line("first"), line("first", stage="ResponseComplete"), line("second", "db-0")]
+        async with (
+            aiohttp.ClientSession() as client,
+            client.post(place.collector.webhook_url, data=event_list(lines)) as taken,
+        ):
+            assert taken.status == 200
+        await place.until_taken("denied", "denied")
+        assert [session for session, _ in place.hub.taken] == ["first", "second"]
 
 
 async def test_stop_lets_a_terminal_go_on_and_then_ends_it_as_shut_down(tmp_path: Path) -> None:
