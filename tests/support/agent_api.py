@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ssl
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,6 +65,7 @@ class AgentApi:
         default_factory=lambda: DestinationTestAnswer(delivered=True, latency_ms=42)
     )
     url: str = ""
+    tls: ssl.SSLContext | None = None
     _runner: web.AppRunner | None = None
     _port: int = 0
 
@@ -84,10 +86,11 @@ class AgentApi:
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port or self._port, reuse_address=True)
+        port = port or self._port
+        site = web.TCPSite(self._runner, host, port, ssl_context=self.tls, reuse_address=True)
         await site.start()
         self._port = self._runner.addresses[0][1]
-        self.url = f"http://{host}:{self._port}"
+        self.url = f"{'http' if self.tls is None else 'https'}://{host}:{self._port}"
 
     async def stop(self) -> None:
         """Close every connection and the port: the hub is down."""
@@ -216,8 +219,11 @@ def _problem(status: int, code: str, detail: str, where: str = "") -> web.Respon
     return web.Response(status=status, body=text, content_type="application/problem+json")
 
 
-async def _serve(host: str, port: int) -> None:
-    await stand_in(speaks_for_org=True).start(host, port)
+async def _serve(host: str, port: int, pem: str) -> None:
+    served = stand_in(speaks_for_org=True)
+    served.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    served.tls.load_cert_chain(pem)
+    await served.start(host, port)
     await asyncio.Event().wait()
 
 
@@ -225,5 +231,6 @@ if __name__ == "__main__":
     _parser = argparse.ArgumentParser(description=__doc__)
     _parser.add_argument("--host", default="127.0.0.1")
     _parser.add_argument("--port", type=int, required=True)
+    _parser.add_argument("--pem", required=True, help="file with certificate chain and key")
     _options = _parser.parse_args()
-    asyncio.run(_serve(_options.host, _options.port))
+    asyncio.run(_serve(_options.host, _options.port, _options.pem))

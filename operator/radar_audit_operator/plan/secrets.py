@@ -1,0 +1,103 @@
+"""Which Secrets a policy names, and what is made of each.
+
+Owns the uses of Secrets by destinations and the rules for their values. Called by the reconciler,
+which reads them, and by `plan/document.py`. Pure; a value is in `Found` alone, whose repr hides it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from radar_audit_operator.specs import DestinationSpec, PolicySpec, SecretRef
+
+MAX_SECRET_CHARS = 4096
+Role = Literal["url", "signing", "previous"]
+Problem = Literal["SecretMissing", "SecretKeyMissing", "SecretInvalid", "SecretForbidden"]
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A destination's use of a Secret."""
+
+    destination: str
+    role: Role
+    ref: SecretRef
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A Secret's key as it was read: a value, or a problem with its sentence.
+
+    `version` names the state of the Secret (its uid and resourceVersion), never its value.
+    """
+
+    version: str
+    value: str | None = field(default=None, repr=False)
+    problem: Problem | None = None
+    message: str = ""
+
+
+def uses(spec: PolicySpec) -> Iterator[Use]:
+    """Yield every use of a Secret."""
+    for each in spec.notifications.destinations if spec.notifications else ():
+        yield from _uses(each)
+
+
+def names(spec: PolicySpec) -> frozenset[str]:
+    """Return the names of the Secrets that a policy needs."""
+    return frozenset(use.ref.name for use in uses(spec))
+
+
+def judge(use: Use, secret: Mapping[str, Any] | None, refusal: int = 404) -> Found:
+    """Return what a use finds in a decoded Secret; null: the API server refused with `refusal`."""
+    name, key = use.ref.name, use.ref.key
+    if secret is None:
+        if refusal == 403:
+            message = f"the operator may not read Secret {name}; its Role must name it"
+            return Found("forbidden", problem="SecretForbidden", message=message)
+        message = f"there is no Secret {name} in this namespace"
+        return Found("missing", problem="SecretMissing", message=message)
+    meta = secret.get("metadata") or {}
+    version = f"{meta.get('uid', '')}:{meta.get('resourceVersion', '')}"
+    coded = (secret.get("data") or {}).get(key)
+    if coded is None:
+        message = f"Secret {name} has no key {key}"
+        return Found(version, problem="SecretKeyMissing", message=message)
+    value = read_value(coded)
+    if value is None or (use.role == "url" and not _is_https(value)):
+        expected = "an https address" if use.role == "url" else "one line of printable text"
+        message = f"key {key} of Secret {name} must hold {expected}"
+        return Found(version, problem="SecretInvalid", message=message)
+    return Found(version, value)
+
+
+def read_value(coded: object) -> str | None:
+    """Return the text of a Secret's base64 value, null if it is no single printable line."""
+    try:
+        text = base64.b64decode(str(coded), validate=True).decode("ascii").strip()
+    except (binascii.Error, ValueError):
+        return None
+    usable = 0 < len(text) <= MAX_SECRET_CHARS and text.isprintable() and " " not in text
+    return text if usable else None
+
+
+def _uses(each: DestinationSpec) -> Iterator[Use]:
+    if each.slack is not None:
+        yield Use(each.name, "url", each.slack.url_secret_ref)
+    if each.webhook is not None:
+        yield Use(each.name, "signing", each.webhook.signing_secret_ref)
+        if each.webhook.previous_signing_secret_ref is not None:
+            yield Use(each.name, "previous", each.webhook.previous_signing_secret_ref)
+
+
+def _is_https(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme == "https" and bool(parts.hostname)
+    except ValueError:
+        return False
