@@ -30,7 +30,6 @@ from .app import HubServer
 from .billing.by_hand import set_plan_by_hand
 from .bootstrap import OrgOrder, add_member, create_org, existing_org
 from .command_line import COMPONENT, new_means, now_ms, only_org, run, settings_of, told
-from .log_command import log
 from .openapi import document
 from .retention.job import Lease, Purger, expired_now, run_round
 from .retention.policy import PLAN_DAYS
@@ -39,6 +38,7 @@ from .store.control import list_members
 from .store.database import Database
 from .store.driver_logs import hide_statements
 from .store.migrate import head_revision, is_current, migrate, revisions
+from .whole_log import write_log
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
@@ -294,7 +294,24 @@ def purge(config: Path | None, /, *, dry_run: bool, output: str) -> None:
     run(config, work)
 
 
-main.add_command(log)
+@main.command()
+@click.option("--org-id", required=True, help="The organization's id; it may be deleted.")
+@click.option(
+    "--format", "form", type=click.Choice(["ndjson", "csv"]), default="ndjson", show_default=True,
+    help="One JSON event a line, or a table.",
+)  # fmt: skip
+@click.pass_obj
+def log(config: Path | None, /, *, org_id: str, form: str) -> None:
+    """Print an organization's log, newest first.
+
+    This is the way to the log of a deleted organization, which the API no longer has. It is
+    there until the retention of the plan that the organization was on is over.
+    """
+
+    async def work(db: Database) -> None:
+        await write_log(db, org_id, form, now_ms(), sys.stdout.buffer)
+
+    run(config, work)
 
 
 @main.command()
