@@ -33,6 +33,7 @@ ACTION = "billing.checkout_started"
 FINISH_AFTER_MS = 60_000  # longer than a request takes that is not interrupted
 # Stripe keeps an idempotency key for a day at least; after it a second session would open.
 _KEY_LIVES_MS = 23 * 3_600_000
+_KEEP_CLOSED_MS = 90 * 86_400_000
 _STILL_OPEN_MS = 60_000  # a page that closes in a minute is of no use to anybody
 
 
@@ -65,6 +66,7 @@ async def intend(
             await give_up(change.conn, intent, change.now_ms)
     if found is not None:
         return found
+    await checkouts.forget_closed(change.conn, org_id, change.now_ms - _KEEP_CLOSED_MS)
     intent_id = new_id("ci_", change.now_ms, hub.random_bytes(10))
     made = CheckoutIntent(
         org_id=org_id,

@@ -33,14 +33,14 @@ async def sync_quantity(hub: Hub, delivery: Delivery) -> None:
     try:
         stripe = Stripe(hub.outbound, hub.settings.stripe)
         remote = await stripe.get_subscription(subscription.subscription_id)
-        items = [i for i in remote.items.data if stripe.prices.plan_of(i.price.id) is not None]
-        if remote.status not in PAYING or not items or items[0].quantity == quantity:
+        found_item = remote.paying_item(stripe.prices)
+        if remote.status not in PAYING or found_item is None or found_item[0].quantity == quantity:
             return
         # A key for each attempt: the number may have changed since the last one, and an answer
         # of 500 would come back for a day under the same. What an attempt did that was cut off
         # is seen by asking first.
         key = f"{delivery.id}-{delivery.attempt}"
-        await stripe.set_quantity(remote.id, items[0].id, quantity, key)
+        await stripe.set_quantity(remote.id, found_item[0].id, quantity, key)
     except (StripeAwayError, ConflictError) as error:
         raise DeliveryFailedError(str(error), retry=True) from None
     except StripeRefusedError as error:

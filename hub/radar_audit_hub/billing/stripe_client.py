@@ -20,6 +20,8 @@ from radar_audit_hub.errors import ConflictError
 from radar_audit_hub.outbound import Outbound, OutboundAnswer, OutboundError
 from radar_audit_hub.settings_billing import StripeSettings
 
+from .plans import Prices
+
 API_VERSION = "2025-07-30.basil"
 T = TypeVar("T")
 _ID = re.compile(r"^[A-Za-z0-9_]{1,255}\Z")
@@ -82,6 +84,14 @@ class RemoteSubscription(msgspec.Struct):
     items: _Items
     metadata: dict[str, str] = {}
     cancel_at_period_end: bool = False
+
+    def paying_item(self, prices: Prices) -> tuple[Item, str | None] | None:
+        """Return the item that pays for a plan, and the plan; None for one without any item.
+
+        Where no item's price is in the settings it is the first one, and the plan None.
+        """
+        known = [(item, prices.plan_of(item.price.id)) for item in self.items.data]
+        return next((pair for pair in known if pair[1] is not None), next(iter(known), None))
 
 
 class _Page(msgspec.Struct):

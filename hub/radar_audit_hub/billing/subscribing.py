@@ -11,6 +11,8 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
+from radar_audit_events.ids import is_opaque_id
+
 from radar_audit_hub.changes import Change
 from radar_audit_hub.errors import NotFoundError
 from radar_audit_hub.store import checkouts, subscriptions
@@ -43,9 +45,11 @@ async def apply(change: Change, fetched: Fetched, prices: Prices, grace_days: in
     """Write what was fetched, within the caller's change; say what came of it."""
     remote = fetched.remote
     org_id = await subscriptions.org_of_subscription(change.conn, remote.id)
-    org_id = org_id or remote.metadata.get(_ORG_KEY)
+    org_id = org_id or remote.metadata.get(_ORG_KEY, "")
+    if not is_opaque_id("org", org_id):
+        return "unknown"
     try:
-        org = await change.lock(org_id or "")
+        org = await change.lock(org_id)
     except NotFoundError:  # not one of ours, or of an org that is deleted
         return "unknown"
     if not await subscriptions.is_newest_fetch(change.conn, remote.id, fetched.number):
@@ -125,14 +129,13 @@ def _subscription(
     org: Org, remote: RemoteSubscription, prices: Prices, current: Subscription | None
 ) -> Subscription | None:
     """Return the row for a subscription, None if it is for nothing that is sold here."""
-    known = [(item, prices.plan_of(item.price.id)) for item in remote.items.data]
-    item, plan = next(((i, p) for i, p in known if p is not None), (None, None))
+    item, plan = remote.paying_item(prices) or (None, None)
+    # A price that was taken out of the settings still pays for what it paid for.
+    if plan is None and current is not None and current.subscription_id == remote.id:
+        plan = current.plan
     if item is None or plan is None:
-        # A price that was taken out of the settings still pays for what it paid for.
-        if current is None or current.subscription_id != remote.id or not remote.items.data:
-            _logger.error("a subscription has a price that no plan has", extra={"org_id": org.id})
-            return None
-        item, plan = remote.items.data[0], current.plan
+        _logger.error("a subscription has a price that no plan has", extra={"org_id": org.id})
+        return None
     end = item.current_period_end
     return Subscription(
         org_id=org.id,

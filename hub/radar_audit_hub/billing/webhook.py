@@ -28,6 +28,8 @@ from .stripe_client import Stripe, StripeAwayError, StripeRefusedError, member_o
 from .subscribing import Fetched, apply
 
 MAX_BODY_BYTES = 1024 * 1024
+# Stripe repeats by itself for three days, and by hand for thirty.
+KEEP_EVENTS_MS = 60 * 86_400_000
 _EVENT_ID = re.compile(r"^evt_[A-Za-z0-9_]{1,250}\Z")
 _ORG_ID = re.compile(r"^org_[A-Za-z0-9_]{1,60}\Z")
 _INVOICES = frozenset(
@@ -127,6 +129,7 @@ async def _take(request: web.Request, hub: Hub, stripe: Stripe, event: StripeEve
 async def _fetch(hub: Hub, stripe: Stripe, subscription_id: str) -> Fetched:
     async with hub.db.write() as conn:
         number = await subscriptions.begin_fetch(conn, subscription_id)
+        await subscriptions.forget_events(conn, hub.now_ms() - KEEP_EVENTS_MS)
     return Fetched(remote=await stripe.get_subscription(subscription_id), number=number)
 
 

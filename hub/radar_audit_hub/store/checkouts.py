@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .control import insert_new
@@ -101,6 +101,15 @@ async def close_intent(conn: AsyncConnection, org_id: str, intent_id: str, now_m
         update(checkout_intent)
         .where(_is(org_id, intent_id), checkout_intent.c.closed_at.is_(None))
         .values(closed_at=now_ms)
+    )
+
+
+async def forget_closed(conn: AsyncConnection, org_id: str, before_ms: int) -> None:
+    """Delete the org's intents that were closed before a time: they name a person."""
+    await conn.execute(
+        delete(checkout_intent).where(
+            checkout_intent.c.org_id == org_id, checkout_intent.c.closed_at < before_ms
+        )
     )
 
 

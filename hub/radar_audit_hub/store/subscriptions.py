@@ -160,6 +160,7 @@ async def forget_events(conn: AsyncConnection, before_ms: int) -> int:
         .where(stripe_event.c.received_at < before_ms)
         .order_by(stripe_event.c.received_at)
         .limit(_MAX_FORGOTTEN)
+        .with_for_update(skip_locked=True)  # two webhooks may forget at once
     )
     result = await conn.execute(delete(stripe_event).where(stripe_event.c.event_id.in_(old)))
     return int(result.rowcount)

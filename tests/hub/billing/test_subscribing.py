@@ -228,7 +228,7 @@ async def test_subscription_of_nobody_here_is_ignored_and_counted(shop: Shop) ->
     account = shop.stripe.account
     foreign = account.add_subscription(account.add_customer(), "price_team", 1, {})
     gone = account.add_subscription(account.add_customer(), "price_team", 1, {"org_id": "org_none"})
-    odd = account.add_subscription(account.add_customer(), "price_team", 1, {"org_id": "org_'; --"})
+    odd = account.add_subscription(account.add_customer(), "price_team", 1, {"org_id": "org_\x00"})
     told = [account.tell("customer.subscription.updated", s) for s in (foreign, gone, odd)]
     missing = account.tell("customer.subscription.updated", {"id": "sub_unknown"})
     assert await shop.deliver(*told, missing) == [200] * 4
@@ -280,6 +280,21 @@ async def test_price_that_left_the_settings_keeps_its_plan(shop: Shop) -> None:
     await shop.deliver(shop.stripe.account.change(subscription_id, price="price_gone", quantity=2))
     found = await shop.billing()
     assert (found["plan"], found["subscription"]["quantity"]) == ("team", 2)
+    await shop.work()  # the number of clusters is billed at that price, too
+    assert shop.stripe.account.subscriptions[subscription_id]["items"]["data"][0]["quantity"] == 1
+
+
+async def test_old_webhooks_and_checkouts_are_forgotten(any_shop: Shop) -> None:
+    subscription_id = await any_shop.subscribe()
+    any_shop.hub.clock.now_ms += 91 * DAY_MS
+    any_shop.stripe.account.cancel(subscription_id)
+    await any_shop.deliver_all()
+    assert (await any_shop.checkout()).status == 200
+    async with any_shop.hub.hub.db.read() as conn:
+        events = await conn.exec_driver_sql("SELECT type FROM stripe_event")
+        intents = await conn.exec_driver_sql("SELECT closed_at FROM checkout_intent")
+        assert events.scalars().all() == ["customer.subscription.deleted"]
+        assert intents.scalars().all() == [None]
 
 
 async def test_deleted_org_ignores_its_webhooks(shop: Shop) -> None:
