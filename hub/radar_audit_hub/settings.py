@@ -18,7 +18,13 @@ from radar_audit_runtime.settings import load, setting
 from .sealing import SealError, read_key
 from .settings_billing import StripeSettings
 from .settings_mail import SmtpSettings
-from .settings_signin import OidcSettings, SessionSettings, WorkosSettings, check_url
+from .settings_signin import (
+    OidcSettings,
+    SessionSettings,
+    WorkosSettings,
+    check_networks,
+    check_url,
+)
 
 PREFIX = "RADAR_AUDIT_HUB_"
 _ADDRESS = re.compile(r"^(?:\[([0-9a-fA-F:]+)\]|([^\s:\[\]/]+)):(\d{1,5})\Z")
@@ -58,6 +64,11 @@ class HubSettings:
         "http://127.0.0.1:8080",
         help="The hub's address as people's browsers see it, without a path: in links, and for "
         "signing in. https, but for http on this machine.",
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        (),
+        help="Addresses or networks (10.0.0.0/8) of proxies before the hub, whose X-Forwarded-For "
+        "is believed: for limits by address and the address in sign-in rows.",
     )
     probes_listen: str = setting(
         "127.0.0.1:9280", help="Address and port of /livez, /readyz and /metrics."
@@ -162,6 +173,7 @@ class HubSettings:
         for name in ("listen", "probes_listen"):
             split_address(f"{PREFIX}{name.upper()}", getattr(self, name))
         check_url(f"{PREFIX}PUBLIC_URL", self.public_url)
+        check_networks(f"{PREFIX}TRUSTED_PROXIES", self.trusted_proxies)
         if self.database_url is not None and not self.database_url.startswith(
             ("sqlite:///", "postgresql://", "postgres://")
         ):

@@ -7,6 +7,7 @@ sign-in and SSO features. Never reads the environment.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -123,6 +124,17 @@ class WorkosSettings:
         check_url(f"{_PREFIX}WORKOS_URL", self.url)
         if self.api_key is not None and not self.client_id:
             raise ValueError(f"{_PREFIX}WORKOS_CLIENT_ID is needed where WORKOS_API_KEY is set")
+
+
+def check_networks(variable: str, names: tuple[str, ...]) -> None:
+    """Refuse what is no address and no network. Raises ValueError."""
+    for name in names:
+        try:
+            ip_network(name)
+        except ValueError:
+            raise ValueError(
+                f"{variable} has {name!r}; it must hold addresses or networks such as 10.0.0.0/8"
+            ) from None
 
 
 def check_file(variable: str, path: Path | None) -> None:

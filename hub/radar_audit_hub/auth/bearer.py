@@ -11,6 +11,7 @@ import hmac
 
 from aiohttp import web
 
+from radar_audit_hub.client_address import address_of
 from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.credentials import Kind, kind_of_token, token_hash
 from radar_audit_hub.errors import HubError, NotFoundError, UnauthorizedError
@@ -113,7 +114,7 @@ def _refused(request: web.Request, refused: Refused) -> HubError:
         return NotFoundError(NO_SUCH_ORG)
     hub = request.app[HUB]
     error = _refusal(request, refused.reason, refused.message)
-    hub.auth_failures.count(request.remote or "", hub.now_ms())
+    hub.auth_failures.count(address_of(request), hub.now_ms())
     return error
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from radar_audit_hub.client_address import address_of
 from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.credentials import kind_of_token, token_hash
 from radar_audit_hub.declarations import READ_METHODS
@@ -93,7 +94,7 @@ def _refused(request: web.Request, verdict: Refused | None) -> UnauthorizedError
     hub = request.app[HUB]
     refused = verdict or Refused("unknown", "the session is not known here; sign in again")
     hub.metrics.auth_failures.labels(refused.reason).inc()
-    hub.auth_failures.count(request.remote or "", hub.now_ms())
+    hub.auth_failures.count(address_of(request), hub.now_ms())
     return UnauthorizedError(refused.message)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from radar_audit_hub.auth.sessions import require_own_page
+from radar_audit_hub.client_address import address_of
 from radar_audit_hub.context import HUB
 from radar_audit_hub.credentials import kind_of_token, token_hash
 from radar_audit_hub.declarations import declare
@@ -61,7 +62,7 @@ async def _take(request: web.Request, token: str) -> Person:
             user_id = await take_link(connection, token_hash(token), hub.now_ms())
             person = None if user_id is None else await find_person(connection, user_id)
     if person is None:
-        hub.auth_failures.count(request.remote or "", hub.now_ms())
+        hub.auth_failures.count(address_of(request), hub.now_ms())
         raise ForbiddenError(_USED)
     return person
 

@@ -16,6 +16,7 @@ from radar_audit_hub.auth.principal import Someone
 from radar_audit_hub.auth.session_cookie import session_secret
 from radar_audit_hub.auth.session_rules import plain_user_agent
 from radar_audit_hub.changes import Change, changing
+from radar_audit_hub.client_address import address_of
 from radar_audit_hub.context import HUB
 from radar_audit_hub.credentials import SECRET_BYTES, new_token, token_hash
 from radar_audit_hub.errors import NotFoundError
@@ -53,7 +54,7 @@ async def open_session(request: web.Request, person: Person, method: str) -> str
             id=new_id("ses_", change.now_ms, hub.random_bytes(10)),
             user_id=person.user_id,
             method=method,
-            ip=request.remote,
+            ip=address_of(request) or None,
             user_agent=user_agent(request),
             created_at_ms=change.now_ms,
             expires_at_ms=change.now_ms + hub.settings.session.lifetime_ms,
@@ -85,7 +86,7 @@ async def note_in_orgs(
 
 
 def _metadata(request: web.Request, method: str) -> dict[str, Any]:
-    found = {"method": method, "ip": request.remote, "user_agent": user_agent(request)}
+    found = {"method": method, "ip": address_of(request), "user_agent": user_agent(request)}
     return {key: value for key, value in found.items() if value}
 
 

@@ -18,6 +18,7 @@ from radar_audit_events.errors import FieldError
 from radar_audit_hub.audit.parameters import Reader
 from radar_audit_hub.auth.session_cookie import drop_login, login_secret, set_login, set_session
 from radar_audit_hub.auth.sessions import origin_of
+from radar_audit_hub.client_address import address_of
 from radar_audit_hub.context import HUB
 from radar_audit_hub.credentials import token_hash
 from radar_audit_hub.errors import (
@@ -78,7 +79,7 @@ async def begin(
 
 def count_start(request: web.Request) -> None:
     """Count a sign-in of this address. Raises TooManyRequestsError above the limit."""
-    request.app[SIGNIN].starts.count(request.remote or "", request.app[HUB].now_ms())
+    request.app[SIGNIN].starts.count(address_of(request), request.app[HUB].now_ms())
 
 
 def leave(request: web.Request, url: str, begun: Begun) -> web.Response:
@@ -108,7 +109,7 @@ async def come_back(request: web.Request, *, kind: str, issuer: str) -> tuple[Lo
         or (login.kind, login.issuer) != (kind, issuer)
         or login.expires_at_ms <= hub.now_ms()
     ):
-        hub.auth_failures.count(request.remote or "", hub.now_ms())
+        hub.auth_failures.count(address_of(request), hub.now_ms())
         raise ForbiddenError(_NOT_YOURS)
     if code is None:
         raise ForbiddenError("the identity provider did not sign you in")

@@ -181,16 +181,6 @@ async def revoke_by_hash(conn: AsyncConnection, secret_hash: bytes, now_ms: int)
     )
 
 
-async def revoke_sessions_of(conn: AsyncConnection, user_id: str, now_ms: int) -> int:
-    """End all sessions of a person; return how many were open."""
-    result = await conn.execute(
-        update(session)
-        .where(session.c.user_id == user_id, session.c.revoked_at.is_(None))
-        .values(revoked_at=now_ms)
-    )
-    return result.rowcount
-
-
 async def list_sessions(
     conn: AsyncConnection, user_id: str, *, now_ms: int, seen_since_ms: int, limit: int
 ) -> list[ListedSession]:

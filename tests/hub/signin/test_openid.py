@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -9,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from radar_audit_hub.settings_signin import OidcSettings
+from radar_audit_hub.store.members import set_domains
 from radar_audit_hub.store.schema import org_member
 from radar_audit_hub.store.schema_signin import identity, login
 from sqlalchemy import func, select
@@ -108,6 +110,38 @@ async def test_auth_signin_row_is_written(hub: HubUnderTest, provider: OpenIdPro
     assert (event["actor_email"], event["target_id"]) == ("alice@acme.com", person["user_id"])
     assert event["metadata"]["method"] == "oidc"
     assert event["metadata"]["ip"] == "127.0.0.1"
+
+
+async def test_org_member_auto_joined_row_is_written(
+    hub: HubUnderTest, provider: OpenIdProvider
+) -> None:
+    async with hub.hub.db.write() as connection:
+        await set_domains(connection, ORG, ["acme.com"], 0)
+    visitor = await arrive(hub, provider, "alice")
+    me = await visitor.me()
+    assert [(one["org_id"], one["role"]) for one in me["orgs"]] == [(ORG, "viewer")]
+    (event,) = (await hub.get("?action=org_member.auto_joined")).json["events"]
+    assert event["metadata"] == {
+        "role": "viewer",
+        "domain": "acme.com",
+        "provisioned_by": "domain_auto_join",
+    }
+    assert event["actor_user_id"] == event["target_id"] == me["user_id"]
+    # The sign-in that made them a member is a row of that org as well.
+    assert len((await hub.get("?action=auth.signin")).json["events"]) == 1
+
+
+async def test_first_sign_ins_at_once_make_one_user(
+    hub: HubUnderTest, provider: OpenIdProvider
+) -> None:
+    async with hub.hub.db.write() as connection:
+        await set_domains(connection, ORG, ["acme.com"], 0)
+    visitors = await asyncio.gather(*(arrive(hub, provider, "alice") for _ in range(6)))
+    users = {(await visitor.me())["user_id"] for visitor in visitors}
+    assert len(users) == 1
+    joined = (await hub.get("?action=org_member.auto_joined")).json["events"]
+    signed = (await hub.get("?action=auth.signin")).json["events"]
+    assert (len(joined), len(signed)) == (1, 6)
 
 
 async def test_email_that_nobody_vouches_for_opens_nobodys_account(

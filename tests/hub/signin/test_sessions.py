@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from radar_audit_hub.audit import tail
 from radar_audit_hub.auth.session_rules import MAX_USER_AGENT_CHARS, plain_user_agent
 from radar_audit_hub.store.schema import app_user, org, org_member
 from radar_audit_hub.store.schema_signin import session
@@ -73,6 +74,26 @@ async def test_removed_member_is_out_at_once(any_hub: HubUnderTest) -> None:
     answer = await any_hub.get("", token=None, headers=browser.cookie)
     assert answer.status == 404
     assert (await any_hub.get("/api/me", token=None, headers=browser.cookie)).json["orgs"] == []
+
+
+@pytest.mark.parametrize("how", ["signed out", "removed", "idle"])
+async def test_tail_of_a_session_ends_with_the_right_to_read(
+    hub: HubUnderTest, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(tail, "RECHECK_SECONDS", 0.05)
+    browser = await signed_in(hub)
+    headers = {**browser.cookie, "Accept": "text/event-stream"}
+    async with hub.client.get(hub.address("follow"), headers=headers) as response:
+        assert (await response.content.readuntil(b"\n\n")) == b"retry: 2000\n\n"
+        if how == "signed out":
+            assert (await browser.send(hub, "DELETE", "/api/session")).status == 200
+        elif how == "removed":
+            await hub.remove_members()
+        else:
+            hub.clock.now_ms += hub.hub.settings.session.idle_ms
+        rest = await response.content.read()
+    code = "not_found" if how == "removed" else "unauthorized"
+    assert rest.endswith(f"event: end\ndata: {code}\n\n".encode())
 
 
 async def test_token_and_session_at_once_are_refused(hub: HubUnderTest) -> None:
