@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "decisions" / "0001-dependencies.md"
-PARTS = ("events", "runtime", "collector", "hub", "operator", "cli")
+PARTS = ("events", "runtime", "collector", "hub", "operator", "cli", "client")
 
 
 def named(requirement: str) -> str:

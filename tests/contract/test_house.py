@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("events", "runtime", "collector", "hub", "operator", "cli")
+PARTS = ("events", "runtime", "collector", "hub", "operator", "cli", "client")
 SOURCES = tuple(p for part in PARTS for p in sorted((ROOT / part).glob("radar_audit_*/**/*.py")))
 PROGRAMS = tuple(p for name in ("scripts", "demo") for p in sorted((ROOT / name).glob("*.py")))
 TESTS = tuple(sorted((ROOT / "tests").glob("**/*.py")))
