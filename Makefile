@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 BIN := .venv/bin
-CODE := events runtime collector hub operator cli tests scripts demo
+CODE := events runtime collector hub operator cli client tests scripts demo
 ARGS ?=
 AUDIT_LOG ?=
 export AUDIT_LOG
