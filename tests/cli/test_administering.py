@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from radar_audit_events.ids import format_ms
 
 from tests.cli.conftest import Cli, Result
 from tests.cli.real_hub import RealHub
@@ -158,6 +160,55 @@ def test_billing_is_shown_and_says_what_is_not_set_up(real: RealHub, cli: Cli) -
         assert result.code == 1
         assert result.err.startswith("radar-audit: ")
         assert "(request " in result.err
+
+
+def _event(key: str, **changes: Any) -> dict[str, Any]:
+    created_at = format_ms(time.time_ns() // 1_000_000)
+    event = {"key": key, "action": "cluster.deleted", "target_id": "cl_old"}
+    more = {"created_at": created_at, "actor": "alice@acme.com", "metadata": {"name": "old"}}
+    return event | more | changes
+
+
+def test_another_control_planes_events_are_recorded_once(
+    real: RealHub, cli: Cli, tmp_path: Path
+) -> None:
+    lines = tmp_path / "events.ndjson"
+    lines.write_text("\n".join(json.dumps(_event(f"deploy/{n}")) for n in range(250)) + "\n\n")
+    for fate in ("accepted", "duplicate"):
+        result = cli("audit", "record", str(lines), "-o", "ndjson")
+        assert result.code == 0, result.err
+        rows = [json.loads(line) for line in result.out.splitlines()]
+        assert [row["event"] for row in rows] == list(range(1, 251))
+        assert {row["result"] for row in rows} == {fate}
+    one = cli("audit", "record", "-", "-o", "name", stdin=json.dumps(_event("deploy/alone")))
+    assert one.code == 0, one.err
+    assert one.out.startswith("ae_")
+    mixed = [_event("deploy/a"), _event("deploy/b", action="cluster.exploded")]
+    result = cli("audit", "record", "-", stdin=json.dumps(mixed))
+    assert result.code == 1
+    assert "accepted" in result.out
+    assert "1 of 2 events were not recorded" in result.err
+    for wrong, said in (
+        ("[]", "holds no events"),
+        ("[1]", "holds no events"),
+        ("", "holds no events"),
+        ("{}\nnonsense", "line 2 of"),
+        ("{}\n[]", "line 2 of"),
+    ):
+        refused = cli("audit", "record", stdin=wrong)
+        assert refused.code == 2
+        assert said in refused.err
+    assert cli("audit", "record", str(tmp_path / "none")).code == 2
+    both = cli("audit", "record", "-", "--token-stdin", stdin="{}")
+    assert both.code == 2
+    assert "cannot both come from standard input" in both.err
+
+
+def test_single_sign_on_that_is_not_set_up_is_told(real: RealHub, cli: Cli) -> None:
+    result = cli("sso", "portal", "-o", "name")
+    assert result.code == 1
+    assert "not set up" in result.err
+    assert cli("sso", "portal", "--intent", "everything").code == 2
 
 
 def test_a_role_that_may_not_is_told_which_may(

@@ -18,7 +18,8 @@ from radar_audit_cli.output.records import list_view
 from radar_audit_cli.output.writers import open_writer, output_option
 
 _MAX_FILE_BYTES = 64 * 1024 * 1024
-_BATCH_EVENTS = 100  # contract: the most that one request takes
+_BATCH_EVENTS = 100  # of the largest events they still fit into one request
+_KEPT = ("accepted", "duplicate")
 
 
 @click.group(short_help="Record events of another control plane.")
@@ -36,12 +37,15 @@ def audit() -> None:
 def record(*, file: IO[bytes], form: str, connection: Connection) -> None:
     """Record the events in FILE (-: standard input): one JSON object, a list, or one a line.
 
-    Needs a token of an owner with the scope audit:write. What the hub has
-    already is a duplicate and no error, so a file can be sent again.
+    Each has a key, an action, a target_id, created_at and, where they are
+    known, actor and metadata. Needs a token of an owner with the scope
+    audit:write. What the hub has already is a duplicate and no error, so a file
+    can be sent again as it is.
     """
     connection.require_stdin_free(file)
     events = _read(file)
     client = connection.client()
+    view = list_view(("event", "result", "id", "code", "message"), utc=True)
     writer = None
     refused = 0
     for start in range(0, len(events), _BATCH_EVENTS):
@@ -50,14 +54,14 @@ def record(*, file: IO[bytes], form: str, connection: Connection) -> None:
         results = answer.get("results")
         if not isinstance(results, list) or len(results) != len(batch):
             raise CliError("the hub did not answer with one result for each event")
-        rows = [{"line": start + n, **result} for n, result in enumerate(results, 1)]
-        refused += sum(row.get("result") == "rejected" for row in rows)
-        writer = writer or open_writer(form, list_view(("line", "result", "id", "code"), utc=True))
+        rows = [{"event": start + n, **result} for n, result in enumerate(results, 1)]
+        refused += sum(row.get("result") not in _KEPT for row in rows)
+        writer = writer or open_writer(form, view)
         writer.write(rows)
     if writer is not None:
         writer.close()
     if refused:
-        raise CliError(f"{refused} of {len(events)} events were rejected; the others are recorded")
+        raise CliError(f"{refused} of {len(events)} events were not recorded; the others are")
 
 
 def _read(file: IO[bytes]) -> list[dict[str, Any]]:

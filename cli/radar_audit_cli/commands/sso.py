@@ -11,8 +11,8 @@ from radar_audit_cli.connection import Connection, connection_options
 from radar_audit_cli.output.records import write_record
 from radar_audit_cli.output.writers import output_option, utc_option
 
-# WorkOS's documented intents.
-_INTENTS = ("sso", "dsync", "audit_logs", "log_streams", "domain_verification")
+# Of those that WorkOS documents, the ones that the hub opens.
+_INTENTS = ("sso", "domain_verification", "certificate_renewal")
 
 
 @click.group(short_help="Set up single sign-on.")
