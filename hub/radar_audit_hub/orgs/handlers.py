@@ -24,6 +24,7 @@ from radar_audit_hub.json_edge import json_document, no_parameters, read_documen
 from radar_audit_hub.listing import cut, read_only_page
 from radar_audit_hub.store import members
 from radar_audit_hub.store.control import Org, get_org
+from radar_audit_hub.store.sessions import lock_person
 
 from .founding import found
 from .rules import (
@@ -67,6 +68,7 @@ async def create_org(request: web.Request) -> web.Response:
         # An owner's e-mail decides which domains may be allowed, so it must be vouched for.
         raise ForbiddenError("your e-mail is not verified by whom you sign in with")
     async with changing(request, caller) as change:
+        await lock_person(change.conn, caller.user_id)  # two at once are counted one by one
         if await members.count_owned_orgs(change.conn, caller.user_id) >= MAX_OWNED_ORGS:
             raise ConflictError(
                 f"you are an owner of {MAX_OWNED_ORGS} organizations; leave or delete one first"
@@ -143,6 +145,7 @@ def _whole(org: Org, role: str, domains: list[str]) -> dict[str, Any]:
         "allowed_domains": domains,
         "default_role": org.default_role,
         "record_log_access": org.record_log_access,
+        "pat_default_days": org.pat_default_days,
     }
 
 

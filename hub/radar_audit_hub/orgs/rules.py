@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from radar_audit_events.errors import FieldError
@@ -20,6 +20,7 @@ from radar_audit_hub.store.control import Org
 from .domains import domain_errors
 
 MAX_OWNED_ORGS = 50  # orgs that one person may be an owner of and still make another
+Days = Annotated[int, msgspec.Meta(ge=1, le=3650)]  # as for a PAT itself
 ID_TEXT = "must be org_ and 1 to 60 letters, digits or underscores"
 
 
@@ -37,6 +38,7 @@ class OrgPatch(msgspec.Struct, forbid_unknown_fields=True):
     allowed_domains: list[str] | msgspec.UnsetType = msgspec.UNSET
     default_role: Literal["auditor", "member", "viewer"] | msgspec.UnsetType = msgspec.UNSET
     record_log_access: bool | msgspec.UnsetType = msgspec.UNSET
+    pat_default_days: Days | msgspec.UnsetType | None = msgspec.UNSET
 
 
 def new_org_errors(asked: NewOrg) -> list[FieldError]:
@@ -79,5 +81,6 @@ def changes_of(
         "allowed_domains": [list(old_domains), list(new_domains)],
         "default_role": [old.default_role, new.default_role],
         "record_log_access": [old.record_log_access, new.record_log_access],
+        "pat_default_days": [old.pat_default_days, new.pat_default_days],
     }
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

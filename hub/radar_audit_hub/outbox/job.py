@@ -100,11 +100,13 @@ class OutboxJob:
         now_ms, metrics = self._hub.now_ms(), self._hub.metrics
         async with self._hub.db.read() as conn:
             found = await outbox.waiting(conn)
+            any_old = await outbox.any_done_long_ago(conn, now_ms)
         metrics.outbox_pending.set(found.pending)
         oldest = now_ms if found.oldest_due_at_ms is None else found.oldest_due_at_ms
         metrics.outbox_oldest_seconds.set(max(0, now_ms - oldest) / 1000)
-        async with self._hub.db.write() as conn:
-            await outbox.forget_done(conn, now_ms)
+        if any_old:
+            async with self._hub.db.write() as conn:
+                await outbox.forget_done(conn, now_ms)
 
     async def _attempt(self, row: Claimed) -> None:
         delivery = Delivery(

@@ -25,7 +25,8 @@ from .sql import Arguments
 class Org:
     """An organization; `plan` is free, team or enterprise; times are Unix milliseconds.
 
-    `default_role` is what people become who join by their domain.
+    `default_role` is what people become who join by their domain, `pat_default_days` how long a
+    PAT is good that does not say, None: for ever.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Org:
     created_at_ms: int
     deleted_at_ms: int | None = None
     default_role: str = "viewer"
+    pat_default_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,8 @@ async def insert_new(conn: AsyncConnection, table: Table, row: Mapping[str, Any]
     return bool(result.rowcount)
 
 
-def _org(row: Any) -> Org:
+def org_of(row: Any) -> Org:
+    """Return the org of a row that has all of the table's columns."""
     return Org(
         id=row.id,
         name=row.name,
@@ -99,13 +102,14 @@ def _org(row: Any) -> Org:
         created_at_ms=row.created_at,
         deleted_at_ms=row.deleted_at,
         default_role=row.default_role,
+        pat_default_days=row.pat_default_days,
     )
 
 
 async def get_org(conn: AsyncConnection, org_id: str) -> Org | None:
     """Return an org, also a deleted one; None if there never was such an id."""
     row = (await conn.execute(select(org).where(org.c.id == org_id))).first()
-    return None if row is None else _org(row)
+    return None if row is None else org_of(row)
 
 
 async def lock_org(conn: AsyncConnection, org_id: str) -> Org | None:
@@ -115,12 +119,12 @@ async def lock_org(conn: AsyncConnection, org_id: str) -> Org | None:
     """
     statement = select(org).where(org.c.id == org_id).with_for_update(key_share=True)
     row = (await conn.execute(statement)).first()
-    return None if row is None else _org(row)
+    return None if row is None else org_of(row)
 
 
 async def list_orgs(conn: AsyncConnection) -> list[Org]:
     """Return all orgs by id, deleted ones too: their logs live until the retention's end."""
-    return [_org(row) for row in await conn.execute(select(org).order_by(org.c.id))]
+    return [org_of(row) for row in await conn.execute(select(org).order_by(org.c.id))]
 
 
 async def insert_org(conn: AsyncConnection, new: Org) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .control import Member, Org, insert_new
+from .control import Member, Org, insert_new, org_of
 from .schema import app_user, org, org_member, pat
 from .schema_members import org_departure, org_domain
 from .schema_signin import session
@@ -185,20 +185,7 @@ async def page_own_orgs(
     )
     if after is not None:
         statement = statement.where(org.c.id > after)
-    return [
-        OwnOrg(
-            org=Org(
-                id=row.id,
-                name=row.name,
-                plan=row.plan,
-                record_log_access=row.record_log_access,
-                created_at_ms=row.created_at,
-                default_role=row.default_role,
-            ),
-            role=row.role,
-        )
-        for row in await conn.execute(statement)
-    ]
+    return [OwnOrg(org=org_of(row), role=row.role) for row in await conn.execute(statement)]
 
 
 async def count_owned_orgs(conn: AsyncConnection, user_id: str) -> int:
@@ -217,13 +204,14 @@ async def count_owned_orgs(conn: AsyncConnection, user_id: str) -> int:
 
 
 async def update_org(conn: AsyncConnection, changed: Org) -> None:
-    """Write an org's name, default role, audit setting and end, as `changed` has them."""
+    """Write an org's name, settings and end, as `changed` has them; its plan is billing's."""
     await conn.execute(
         update(org)
         .where(org.c.id == changed.id)
         .values(
             name=changed.name,
             default_role=changed.default_role,
+            pat_default_days=changed.pat_default_days,
             record_log_access=changed.record_log_access,
             deleted_at=changed.deleted_at_ms,
         )

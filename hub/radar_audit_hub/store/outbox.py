@@ -170,6 +170,12 @@ async def waiting(conn: AsyncConnection) -> Waiting:
     return Waiting(pending=pending, oldest_due_at_ms=oldest)
 
 
+async def any_done_long_ago(conn: AsyncConnection, now_ms: int) -> bool:
+    """Tell whether `forget_done` would find something."""
+    statement = select(outbox.c.id).where(outbox.c.done_at <= now_ms - KEEP_DONE_MS).limit(1)
+    return (await conn.execute(statement)).first() is not None
+
+
 async def forget_done(conn: AsyncConnection, now_ms: int) -> int:
     """Delete at most 1,000 rows that were settled 30 days ago; return how many."""
     old = (

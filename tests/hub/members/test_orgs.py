@@ -98,6 +98,7 @@ async def test_org_updated_row_is_written(any_hub: HubUnderTest) -> None:
         "allowed_domains": ["acme.com"],
         "default_role": "member",
         "record_log_access": True,
+        "pat_default_days": 90,
     }
     answer = await _patch(any_hub, body)
     assert (answer.status, {k: answer.json[k] for k in body}) == (200, body)
@@ -109,6 +110,7 @@ async def test_org_updated_row_is_written(any_hub: HubUnderTest) -> None:
         "allowed_domains": [[], ["acme.com"]],
         "default_role": ["viewer", "member"],
         "record_log_access": [False, True],
+        "pat_default_days": [None, 90],
     }
 
 
@@ -139,7 +141,16 @@ async def test_domain_that_may_not_let_people_in_is_refused(
     assert await rows(hub) == []
 
 
-@pytest.mark.parametrize("body", [{"default_role": "owner"}, {"name": None}, {"plan": "team"}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"default_role": "owner"},
+        {"name": None},
+        {"plan": "team"},
+        {"pat_default_days": 0},
+        {"pat_default_days": 3651},
+    ],
+)
 async def test_setting_that_may_not_be_is_refused(hub: HubUnderTest, body: Any) -> None:
     assert (await _patch(hub, body)).status == 422
 
