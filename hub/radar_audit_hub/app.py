@@ -47,6 +47,7 @@ from .tokens import handlers as tokens
 FEATURES = (
     openapi,
     auth,
+    policy,  # before the log, whose events are found at any name below it
     audit,
     ingest,
     external,
@@ -58,7 +59,6 @@ FEATURES = (
     members,
     billing,
     invitations,
-    policy,
 )
 OUTBOX: Handlers = {**sso.OUTBOX, **mail.OUTBOX, **invitations.OUTBOX, **billing.OUTBOX}
 JOB_RESTARTS = 1000  # a job that breaks is tried again: expired rows are hidden without it

@@ -42,7 +42,7 @@ async def release(change: Change, org: Org, owner: Owner, policy: Policy) -> Set
         await put_owner(change.conn, replace(owner, detached=True, missing_since_ms=None))
     else:
         left = _holds_alone(document)
-        told = changes(document, left, {}, {})
+        told = {**changes(document, left, {}, {}), "state": ["in force", "released"]}
         if left is None:
             await delete_owner(change.conn, org.id, owner.owner_id)
         else:

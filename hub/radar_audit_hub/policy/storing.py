@@ -104,7 +104,10 @@ async def store(
         change.conn, org, now_ms=change.now_ms, delay_ms=waits, takeover=takeover
     )
     told = changes(old, plain, kept, secrets)
-    change.note(org.id, ACTION, org.id, {"kind": "owner", "owner": owner_id, "changes": told})
+    if old is not None and old.uid != plain.uid:
+        told["uid"] = [old.uid, plain.uid]
+    if told:  # a new version may ask for the same
+        change.note(org.id, ACTION, org.id, {"kind": "owner", "owner": owner_id, "changes": told})
     return settled
 
 
