@@ -2,13 +2,14 @@
 
 Each cluster lives in a group of its own in every hierarchy, and sees that group as the root (a
 cgroup namespace), so clusters do not meet and nothing of the machine's groups changes. Called by
-the provider `machine`. Never touches a group that is not the named cluster's.
+the provider `machine`. Never touches a group, or a process in one, that is not the named cluster's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,15 +118,30 @@ def _hand_on(group: Path) -> None:
             (group / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
 
 
-def remove(name: str) -> None:
-    """Remove the cluster's groups, whose processes have ended. ClusterError when one stays."""
+def remove(name: str) -> bool:
+    """End what still runs in the cluster's groups, and remove them; return whether there were any.
+
+    Every process in there is the cluster's. ClusterError when one does not end.
+    """
     until = time.monotonic() + _WAIT_SECONDS
-    for hierarchy in own_hierarchies():
-        while (group := hierarchy.group(name)).is_dir():
+    mounted = hierarchies(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
+    groups = [hierarchy.group(name) for hierarchy in mounted]
+    found = [group for group in groups if group.is_dir()]
+    for group in found:
+        while group.is_dir():
             for folder, _, _ in os.walk(group, topdown=False):
+                _end_members(Path(folder))
                 with contextlib.suppress(OSError):  # a process that is just ending
                     Path(folder).rmdir()
             if group.is_dir():
                 if time.monotonic() > until:
                     raise ClusterError(f"the control group {group} still holds processes")
                 time.sleep(0.05)
+    return bool(found)
+
+
+def _end_members(group: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        for pid in (group / "cgroup.procs").read_text(encoding="ascii").split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)

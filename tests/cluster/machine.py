@@ -218,11 +218,40 @@ def remove(name: str) -> None:
 
 
 @contextlib.contextmanager
+def sole_user(family: str) -> Iterator[None]:
+    """Keep every name `family`-… for the caller, and first end what an earlier user left behind.
+
+    ClusterError when another process uses them now. It is the kernel that frees them at the end of
+    the process, so nothing is left to clear when that was killed.
+    """
+    with (_locks() / f"{family}.user").open("a+", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise ClusterError(
+                f"process {lock.read()} uses the clusters {family}-… now; wait until it has ended,"
+                " or give this run another XDG_CACHE_HOME"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        for name in names():
+            if name.startswith(f"{family}-"):
+                remove(name)
+        yield
+
+
+def _locks() -> Path:
+    folder = cache_folder() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
 def _alone(name: str) -> Iterator[None]:
     """Let nobody else start or end the cluster `name` meanwhile."""
-    locks = cache_folder() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with (locks / name).open("w") as lock:
+    with (_locks() / name).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -244,7 +273,8 @@ def _remove(name: str) -> None:
                 raise ClusterError(
                     f"process {note[role]['pid']} of the cluster {name} does not end"
                 )
-        cgroups.remove(place.group)
+    # Also without a note: somebody may have emptied the cache folder under a cluster.
+    if cgroups.remove(place.group) or note is not None:
         for folder in FIXED_FOLDERS:
             let_go(folder)
     if place.folder.exists():
