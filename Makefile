@@ -34,6 +34,9 @@ types: bootstrap ## Check the types
 e2e: bootstrap ## Test the gateway on a real Kubernetes, which it starts and ends (docs/cluster.md)
 	@$(BIN)/pytest tests/e2e -n0 $(ARGS)
 
+smoke: bootstrap ## Test the gateway on a cluster that runs already, of any provider (docs/cluster.md)
+	@$(BIN)/python -m tests.e2e.smoke $(ARGS)
+
 torture: bootstrap ## Kill, fill and flood the parts (at most 15 minutes)
 	@$(BIN)/pytest tests/torture --timeout 900 --durations 15 $(ARGS)
 
@@ -63,4 +66,4 @@ clean: ## Remove what the targets made; data/ (the log of make run) stays
 bootstrap:
 	@scripts/bootstrap
 
-.PHONY: help run test check format-check lint imports types e2e torture bench cluster-up cluster-down cluster-status docs format clean bootstrap
+.PHONY: help run test check format-check lint imports types e2e smoke torture bench cluster-up cluster-down cluster-status docs format clean bootstrap

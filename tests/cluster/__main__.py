@@ -15,11 +15,12 @@ from tests.cluster import choice, machine, workload
 from tests.cluster.binaries import build, is_built, programs_folder
 from tests.cluster.errors import ClusterError
 from tests.cluster.images import small_archives
-from tests.cluster.needs import missing_packages
+from tests.cluster.needs import missing_packages, prepare
 from tests.cluster.pin import pin
 from tests.cluster.places import cache_folder
 from tests.cluster.progress import Progress
 from tests.cluster.provider import Component
+from tests.cluster.toolchain import go_program
 from tests.cluster.versions import MODULES, chosen_minor, minors, release
 from tests.cluster.webhook import AuditWebhook
 
@@ -41,12 +42,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
+    preparing = commands.add_parser("prepare", help="install what building and running need")
+    preparing.add_argument("--kubernetes", choices=minors(), default=chosen_minor())
+    preparing.set_defaults(run=_prepare)
+
     building = commands.add_parser("build", help="build the programs of a version, once")
     building.add_argument("--kubernetes", choices=minors(), default=chosen_minor())
     building.set_defaults(run=_build)
 
     starting = commands.add_parser("up", help="start a cluster and wait until it is ready")
-    _add_place(starting)
+    choice.add_place(starting)
     starting.add_argument("--kubernetes", choices=minors(), default=chosen_minor())
     starting.add_argument("--kind-image", help="node image, with --provider kind")
     starting.add_argument("--audit-webhook", metavar="URL", help="send audit events there")
@@ -55,20 +60,20 @@ def _parser() -> argparse.ArgumentParser:
     starting.set_defaults(run=_up)
 
     ending = commands.add_parser("down", help="end a cluster; nothing of it stays")
-    _add_place(ending)
+    choice.add_place(ending)
     ending.set_defaults(run=_down)
 
     showing = commands.add_parser("status", help="say what is built and what runs")
     showing.set_defaults(run=_status)
 
     running = commands.add_parser("run", help="run a command in the cluster's network")
-    _add_place(running)
+    choice.add_place(running)
     running.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND …")
     running.set_defaults(run=_run)
 
     for name, doing in (("stop", _stop), ("start", _start)):
         controlling = commands.add_parser(name, help=f"{name} a component")
-        _add_place(controlling)
+        choice.add_place(controlling)
         controlling.add_argument("component", type=Component, choices=list(Component))
         controlling.set_defaults(run=doing)
         if name == "stop":
@@ -82,10 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
-    given = os.environ.get(choice.VARIABLE, machine.PROVIDER)
-    parser.add_argument("--provider", choices=choice.PROVIDERS, default=given)
-    parser.add_argument("--name", default="main", help="of the cluster (default: main)")
+def _prepare(options: argparse.Namespace, say: Progress) -> int:
+    prepare(say)
+    wanted = release(options.kubernetes)
+    if not is_built(wanted):
+        say(f"Go: {go_program(wanted.go_version, say)}")
+    return _OK
 
 
 def _build(options: argparse.Namespace, say: Progress) -> int:

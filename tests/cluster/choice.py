@@ -6,6 +6,9 @@ unasked, since tests write into that cluster.
 
 from __future__ import annotations
 
+import argparse
+import os
+
 from tests.cluster import kind, kubeconfig, machine
 from tests.cluster.errors import ClusterError
 from tests.cluster.progress import Progress
@@ -61,3 +64,10 @@ def down(provider: str, name: str) -> None:
         kind.remove(name)
     else:
         kubeconfig.take().down()
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Let a command line say which cluster is meant; the environment says the default provider."""
+    given = os.environ.get(VARIABLE, machine.PROVIDER)
+    parser.add_argument("--provider", choices=PROVIDERS, default=given)
+    parser.add_argument("--name", default="main", help="of the cluster (default: main)")

@@ -84,6 +84,12 @@ def test_a_foreign_cluster_without_a_registry_gets_only_the_public_busybox(tmp_p
         cluster.load_image(Archive("localhost/radar-audit/python:1", tmp_path))
 
 
+def test_a_foreign_cluster_whose_nodes_have_the_images_gets_nothing_copied(tmp_path: Path) -> None:
+    cluster = kubeconfig.ForeignCluster(tmp_path, kubeconfig.PRELOADED)
+    name = "localhost/radar-audit/python:1"
+    assert cluster.load_image(Archive(name, tmp_path / "not-there")) == name
+
+
 def test_a_foreign_cluster_is_never_stopped(tmp_path: Path) -> None:
     cluster = kubeconfig.ForeignCluster(tmp_path, None)
     assert not cluster.can_control

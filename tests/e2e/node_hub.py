@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,20 @@ from tests.cluster.network import NODE_ADDRESS
 from tests.cluster.provider import Cluster
 
 ORG = "org_x"
-_PORT, _PROBES_PORT = 8080, 9280
+HUB_PORT, _PROBES_PORT = 8080, 9280
 _PROGRAM = str(Path(sys.executable).with_name("radar-audit-hub"))
 _ASK = """
-import sys, urllib.request
+import sys, urllib.error, urllib.request
 request = urllib.request.Request(sys.argv[1])
 if len(sys.argv) > 2:
     request.add_header("Authorization", "Bearer " + sys.argv[2])
-with urllib.request.urlopen(request, timeout=10) as answer:
+try:
+    answer, code = urllib.request.urlopen(request, timeout=10), 0
+except urllib.error.HTTPError as error:
+    answer, code = error, 1
+with answer:
     sys.stdout.buffer.write(answer.read())
+sys.exit(code)
 """
 _WAIT_SECONDS = 20.0
 _SETTLE_SECONDS = 1.5  # longer than a double would need to arrive
@@ -37,23 +41,51 @@ _SETTLE_SECONDS = 1.5  # longer than a double would need to arrive
 Row = dict[str, Any]
 
 
-def ask(cluster: Cluster, url: str, token: str = "") -> str:
-    """GET a URL from within the cluster's network."""
+def ask(cluster: Cluster, url: str, token: str = "", *, must_succeed: bool = True) -> str:
+    """GET a URL from within the cluster's network; return the body."""
     words = [sys.executable, "-c", _ASK, url, *([token] if token else [])]
     done = subprocess.run(cluster.in_network(words), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-800:]
+    assert not must_succeed or done.returncode == 0, done.stdout + done.stderr[-800:]
     return done.stdout
 
 
-@dataclass(frozen=True)
 class NodeHub:
-    """A running hub: where it and its files are, and its two tokens."""
+    """A hub: where it and its files are, and its two tokens."""
 
-    cluster: Cluster
-    folder: Path
-    cluster_token: str = field(repr=False)
-    pat: str = field(repr=False)
-    url: str = f"http://{NODE_ADDRESS}:{_PORT}"
+    url = f"http://{NODE_ADDRESS}:{HUB_PORT}"
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        """Make a hub with an org of its own, whose files lie in `folder`; see `running_hub`."""
+        self.cluster = cluster
+        self.folder = folder
+        self._environ = {k: v for k, v in os.environ.items() if not k.startswith("RADAR_AUDIT_")}
+        self._environ |= {
+            "RADAR_AUDIT_HUB_DATABASE_URL": f"sqlite:///{folder / 'hub.db'}",
+            "RADAR_AUDIT_HUB_LISTEN": f"{NODE_ADDRESS}:{HUB_PORT}",
+            "RADAR_AUDIT_HUB_PROBES_LISTEN": f"{NODE_ADDRESS}:{_PROBES_PORT}",
+        }
+        init = [_PROGRAM, "init", "--org-id", ORG, "--cluster-name", "e2e", "-o", "json"]
+        done = subprocess.run(init, env=self._environ, capture_output=True, text=True, check=True)
+        made = json.loads(done.stdout)
+        self.cluster_token = str(made["cluster"]["token"])
+        self.pat = str(made["pat"]["token"])
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it serves."""
+        with (self.folder / "hub.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self.cluster.in_network([_PROGRAM, "serve"]),
+                env=self._environ, stdout=log, stderr=log,
+            )  # fmt: skip
+        eventually(lambda: _is_ready(self.cluster))
+
+    def stop(self) -> None:
+        """End it; its files stay. Nothing answers on its port meanwhile."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
 
     def rows(self) -> list[Row]:
         """Return every event of terminals, oldest first."""
@@ -85,26 +117,12 @@ def eventually(holds: Callable[[], bool], timeout_seconds: float = _WAIT_SECONDS
 @contextlib.contextmanager
 def running_hub(cluster: Cluster, folder: Path) -> Iterator[NodeHub]:
     """Run a hub with an org of its own for the length of the block."""
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("RADAR_AUDIT_")} | {
-        "RADAR_AUDIT_HUB_DATABASE_URL": f"sqlite:///{folder / 'hub.db'}",
-        "RADAR_AUDIT_HUB_LISTEN": f"{NODE_ADDRESS}:{_PORT}",
-        "RADAR_AUDIT_HUB_PROBES_LISTEN": f"{NODE_ADDRESS}:{_PROBES_PORT}",
-    }
-    init = [_PROGRAM, "init", "--org-id", ORG, "--cluster-name", "e2e", "-o", "json"]
-    made = json.loads(
-        subprocess.run(init, env=environ, capture_output=True, text=True, check=True).stdout
-    )
-    with (folder / "hub.log").open("wb") as log:
-        serving = subprocess.Popen(
-            cluster.in_network([_PROGRAM, "serve"]), env=environ, stdout=log, stderr=log
-        )
+    hub = NodeHub(cluster, folder)
     try:
-        hub = NodeHub(cluster, folder, made["cluster"]["token"], made["pat"]["token"])
-        eventually(lambda: _is_ready(cluster))
+        hub.start()
         yield hub
     finally:
-        serving.terminate()
-        serving.wait()
+        hub.stop()
 
 
 def _is_ready(cluster: Cluster) -> bool:

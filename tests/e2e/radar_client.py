@@ -13,7 +13,6 @@ import json
 import os
 import socket
 import ssl
-import statistics
 import struct
 import sys
 import time
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
-POD = "/api/v1/namespaces/demo/pods/web"
+PODS = "/api/v1/namespaces/demo/pods"
 
 
 class Connection:
@@ -38,15 +37,16 @@ class Connection:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = context.wrap_socket(raw, server_hostname=host)
         self.read = b""
+        self.token = ""
 
     def request(self, method: str, target: str, fields: list[str]) -> int:
         """Send a head and return the status of the answer; what follows it is in `read`."""
-        token = Path(ACCOUNT, "token").read_text(encoding="ascii").strip()
+        self.token = Path(ACCOUNT, "token").read_text(encoding="ascii").strip()
         lines = [
             f"{method} {target} HTTP/1.1",
             f"Host: {os.environ['KUBERNETES_SERVICE_HOST']}",
             "User-Agent: radar/v1.0.0 (linux/amd64) kubernetes/$Format",
-            f"Authorization: Bearer {token}",
+            f"Authorization: Bearer {self.token}",
             *fields,
         ]
         self.sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
@@ -79,6 +79,21 @@ class Connection:
                     return data[0] & 0x0F, data[start : start + size]
             self.more()
 
+    def refusal(self) -> dict[str, Any]:
+        """Read what follows the head: a Status object."""
+        size = int(self.head.lower().split("content-length:")[1].split()[0])
+        while len(self.read) < size:
+            self.more()
+        told: dict[str, Any] = json.loads(self.read[:size])
+        return told
+
+    def type_sum(self, number: int) -> None:
+        """Type a word that only a shell turns into another, and wait for that one."""
+        self.send(2, f"\0echo tea$(({number}+{number}))\n".encode())
+        shown = b""
+        while f"tea{2 * number}".encode() not in shown:
+            shown += self.frame()[1]
+
     def send(self, opcode: int, payload: bytes) -> None:
         """Send a masked frame of at most 125 bytes."""
         mask = os.urandom(4)
@@ -90,7 +105,9 @@ def identity(user: str, groups: str) -> list[str]:
     return [f"Impersonate-User: {user}"] + [f"Impersonate-Group: {g}" for g in groups.split(",")]
 
 
-def open_terminal(user: str, groups: str, container: str, *, tty: bool) -> tuple[Connection, int]:
+def open_terminal(
+    user: str, groups: str, container: str, *, tty: bool, pod: str = "web"
+) -> tuple[Connection, int]:
     query = [("command", "sh"), ("container", container), ("stdin", "true"), ("stdout", "true")]
     query += [("tty", "true")] if tty else [("stderr", "true")]
     fields = [
@@ -102,8 +119,22 @@ def open_terminal(user: str, groups: str, container: str, *, tty: bool) -> tuple
         *identity(user, groups),
     ]
     connection = Connection()
-    target = f"{POD}/exec?{urllib.parse.urlencode(query)}"
+    target = f"{PODS}/{pod}/exec?{urllib.parse.urlencode(query)}"
     return connection, connection.request("GET", target, fields)
+
+
+def open_spdy(user: str, groups: str, container: str, pod: str = "web") -> tuple[Connection, int]:
+    fields = [
+        "Connection: Upgrade",
+        "Upgrade: SPDY/3.1",
+        "X-Stream-Protocol-Version: v4.channel.k8s.io",
+        "X-Stream-Protocol-Version: channel.k8s.io",
+        "Content-Length: 0",
+        *identity(user, groups),
+    ]
+    connection = Connection()
+    query = f"command=sh&container={container}&stdin=true&stdout=true&tty=true"
+    return connection, connection.request("POST", f"{PODS}/{pod}/exec?{query}", fields)
 
 
 def terminal(user: str, groups: str, container: str, seconds: str, kind: str = "tty") -> Any:
@@ -142,19 +173,20 @@ def terminal(user: str, groups: str, container: str, seconds: str, kind: str = "
     return {"status": status, "seconds": closed - opened, "shell": b"tea2" in shown}
 
 
+def refused(user: str, groups: str, pod: str, container: str, how: str) -> Any:
+    """Ask for a terminal that is not to be had; tell the status and the API server's reason."""
+    if how == "spdy":
+        connection, status = open_spdy(user, groups, container, pod)
+    else:
+        connection, status = open_terminal(user, groups, container, tty=True, pod=pod)
+    assert status != 101
+    told = connection.refusal()
+    return {"status": status, "kind": told["kind"], "code": told["code"], "reason": told["reason"]}
+
+
 def spdy(user: str, groups: str, container: str, seconds: str) -> Any:
     """Open a terminal by SPDY, say nothing in it and leave it; tell how long it was."""
-    fields = [
-        "Connection: Upgrade",
-        "Upgrade: SPDY/3.1",
-        "X-Stream-Protocol-Version: v4.channel.k8s.io",
-        "X-Stream-Protocol-Version: channel.k8s.io",
-        "Content-Length: 0",
-        *identity(user, groups),
-    ]
-    connection = Connection()
-    query = f"command=sh&container={container}&stdin=true&stdout=true&tty=true"
-    status = connection.request("POST", f"{POD}/exec?{query}", fields)
+    connection, status = open_spdy(user, groups, container)
     opened = time.monotonic()
     time.sleep(float(seconds))
     closed = time.monotonic()
@@ -162,12 +194,17 @@ def spdy(user: str, groups: str, container: str, seconds: str) -> Any:
     return {"status": status, "seconds": closed - opened}
 
 
-def hold(user: str, groups: str, container: str) -> Any:
+def hold(user: str, groups: str, container: str, how: str) -> Any:
     """Open a terminal and stay in it until the other side ends it."""
-    connection, status = open_terminal(user, groups, container, tty=True)
+    if how == "spdy":
+        connection, status = open_spdy(user, groups, container)
+    else:
+        connection, status = open_terminal(user, groups, container, tty=True)
     say({"status": status})
     connection.sock.settimeout(300)
     try:
+        while how == "spdy":
+            connection.more()
         while connection.frame()[0] != 8:
             pass
         return {"ended": "by a close frame"}
@@ -175,9 +212,28 @@ def hold(user: str, groups: str, container: str) -> Any:
         return {"ended": type(exc).__name__}
 
 
+def converse(user: str, groups: str, container: str) -> Any:
+    """Open a terminal, type in it for each line of the input, and leave it at the input's end."""
+    connection, status = open_terminal(user, groups, container, tty=True)
+    assert status == 101, connection.head
+    opened = time.monotonic()
+    connection.type_sum(1)
+    say({"token": hashlib.sha256(connection.token.encode()).hexdigest()})
+    for number, _ in enumerate(sys.stdin, 2):
+        connection.type_sum(number)
+        say({"answered": number})
+    closed = time.monotonic()
+    connection.sock.close()
+    return {"seconds": closed - opened}
+
+
 def latency(groups: str, count: str, url: str, pat: str) -> Any:
-    """Open terminals one by one; measure from each 101 until the hub's API has its start."""
-    taken = []
+    """Open terminals one by one; measure from each 101 until the hub's API has its start.
+
+    Tell these times and, by the client's clock, how long each terminal was, all in seconds.
+    """
+    taken: list[float] = []
+    lasted: dict[str, float] = {}
     for number in range(int(count)):
         user = f"latency-{os.getpid()}-{number}@example.com"
         connection, status = open_terminal(user, groups, "app", tty=True)
@@ -190,15 +246,11 @@ def latency(groups: str, count: str, url: str, pat: str) -> Any:
                 if json.load(answer)["events"]:
                     break
             time.sleep(0.005)
-        taken.append(time.monotonic() - began)
+        closed = time.monotonic()
         connection.sock.close()
-    taken.sort()
-    return {
-        "count": len(taken),
-        "median_ms": round(statistics.median(taken) * 1000),
-        "p95_ms": round(taken[int(len(taken) * 0.95)] * 1000),
-        "max_ms": round(taken[-1] * 1000),
-    }
+        taken.append(closed - began)
+        lasted[user] = closed - began
+    return {"queryable_seconds": taken, "terminal_seconds": lasted}
 
 
 def fetch(target: str, *fields: str) -> Any:
@@ -243,8 +295,10 @@ def main() -> None:
     name, *words = sys.argv[1:]
     calls: dict[str, Callable[..., Any]] = {
         "terminal": terminal,
+        "refused": refused,
         "spdy": spdy,
         "hold": hold,
+        "converse": converse,
         "latency": latency,
         "fetch": fetch,
     }

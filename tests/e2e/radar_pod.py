@@ -10,7 +10,9 @@ import contextlib
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -20,26 +22,58 @@ from tests.cluster.machine import MachineCluster
 from tests.cluster.network import API_SERVICE_ADDRESS
 from tests.e2e.node_hub import NodeHub, ask, eventually
 
-NAMESPACE, POD, CLIENT, SIDECAR = "radar", "radar", "client", "collector"
+NAMESPACE, CLIENT, SIDECAR = "radar", "client", "collector"
+PROBES_PORT = 9281
 GROUPS = "cloud:owner,cloud:org:org_x"
 PREFIX = "radar_audit_collector_"
 _SOURCE = Path(__file__).with_name("radar_client.py")
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _MANIFEST = Path(__file__).with_name("radar-pod.yaml")
+_PODS = "/var/lib/kubelet/pods"
+_TOOLS = 'hostPath: {{path: "{}", type: Directory}}'
+_OWN_VOLUMES = ("spool", "gateway-keys", "gateway-account")
+_FILL = 'dd if=/dev/zero of="$1" bs=4k 2>/dev/null; dd if=/dev/zero of="$2" bs=1 2>/dev/null; true'
+_NEW_TOKEN = """
+set -e
+cd "$1"
+mkdir ..by-test
+cat >..by-test/token
+cp ..data/namespace ..by-test/
+chmod -R a+rX ..by-test
+ln -s ..by-test ..fresh
+mv -T ..fresh ..data
+"""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """In what a pod may differ: its name, its failure policy, and where its spool lies.
+
+    `spool` is what an emptyDir of Kubernetes may say, as YAML.
+    """
+
+    name: str = "radar"
+    policy: str = "open"
+    spool: str = "{}"
 
 
 class RadarPod:
     """The running pod."""
 
-    def __init__(self, cluster: MachineCluster, hub: NodeHub) -> None:
+    def __init__(self, cluster: MachineCluster, name: str) -> None:
         """Take the pod of a cluster; see `running_pod`."""
         self.cluster = cluster
-        self._hub = hub
+        self.name = name
+
+    def told(self) -> dict[str, Any]:
+        """Return the pod as the API server has it."""
+        text = self.cluster.kubectl("-n", NAMESPACE, "get", "pod", self.name, "-o", "json")
+        told: dict[str, Any] = json.loads(text)
+        return told
 
     def status(self) -> dict[str, Any]:
         """Return the pod's status as the API server has it."""
-        text = self.cluster.kubectl("-n", NAMESPACE, "get", "pod", POD, "-o", "json")
-        status: dict[str, Any] = json.loads(text)["status"]
+        status: dict[str, Any] = self.told()["status"]
         return status
 
     def container(self, name: str) -> dict[str, Any]:
@@ -112,26 +146,59 @@ class RadarPod:
 
     def metrics_text(self) -> str:
         """Return the sidecar's metrics as they are scraped."""
-        return ask(self.cluster, f"http://{self.status()['podIP']}:9281/metrics")
+        return ask(self.cluster, f"http://{self.status()['podIP']}:{PROBES_PORT}/metrics")
 
-    def spool_files_with(self, word: str) -> list[str]:
-        """Return the files of the spool and of the gateway's folders that hold `word`."""
-        text = self.cluster.kubectl("-n", NAMESPACE, "get", "pod", POD, "-o", "json")
-        uid = json.loads(text)["metadata"]["uid"]
-        volumes = f"/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir"
-        names = [f"{volumes}/{name}" for name in ("spool", "gateway-keys", "gateway-account")]
-        search = self.cluster.in_node(["grep", "-rlF", "-e", word, *names])
+    def volumes(self) -> str:
+        """Return the folder of the pod's volumes, as the node has it."""
+        return f"{_PODS}/{self.told()['metadata']['uid']}/volumes"
+
+    def files_with(self, word: str) -> list[str]:
+        """Return the files that hold `word`: of the sidecar's volumes and of its logs."""
+        folders = [f"{self.volumes()}/kubernetes.io~empty-dir/{name}" for name in _OWN_VOLUMES]
+        folders.append(f"/var/log/pods/{NAMESPACE}_{self.name}_{self.told()['metadata']['uid']}")
+        search = self.cluster.in_node(["grep", "-rlF", "-e", word, *folders])
         done = subprocess.run(search, capture_output=True, text=True, check=False)
         assert done.returncode in (0, 1), done.stderr
         return done.stdout.split()
+
+    def sidecar_pids(self) -> list[int]:
+        """Return the sidecar's processes, as the node counts."""
+        task = self.container(SIDECAR)["containerID"].removeprefix("containerd://")
+        listed = self._ctr("tasks", "ps", task).splitlines()[1:]
+        return [int(line.split()[0]) for line in listed]
+
+    def fill_disk(self) -> None:
+        """Take every byte of the spool's disk, which is one of its own (see `Variant.spool`)."""
+        folder = f"{self.volumes()}/kubernetes.io~empty-dir/spool"
+        self._on_node("sh", "-c", _FILL, "sh", f"{folder}/filler", f"{folder}/rest")
+
+    def free_disk(self) -> None:
+        """Give them back."""
+        folder = f"{self.volumes()}/kubernetes.io~empty-dir/spool"
+        self._on_node("rm", f"{folder}/filler", f"{folder}/rest")
+
+    def give_token(self, token: str) -> None:
+        """Put another token in place as the kubelet does; it will put its own there again."""
+        folder = f"{self.volumes()}/kubernetes.io~projected/radar-token"
+        self._on_node("sh", "-c", _NEW_TOKEN, "sh", folder, stdin=token)
+
+    def delete(self) -> None:
+        """Delete the pod as its Deployment would, and wait until it is gone."""
+        words = ["-n", NAMESPACE, "delete", "pod", self.name]
+        self.cluster.kubectl(*words, timeout_seconds=60)
 
     def counted(self, name: str) -> float:
         """Return one sample; 0 where there is none."""
         return self.metrics().get(name, 0.0)
 
+    def is_writable(self) -> bool:
+        """Tell whether the sidecar says that it can write its spool."""
+        url = f"http://{self.status()['podIP']}:{PROBES_PORT}/readyz"
+        return "spool" not in ask(self.cluster, url, must_succeed=False)
+
     def log(self) -> str:
         """Return what the sidecar has logged since its last start."""
-        return self.cluster.kubectl("-n", NAMESPACE, "logs", POD, "-c", SIDECAR)
+        return self.cluster.kubectl("-n", NAMESPACE, "logs", self.name, "-c", SIDECAR)
 
     def find_client(self) -> None:
         """Note the client's process, as the node counts."""
@@ -143,28 +210,44 @@ class RadarPod:
         raise AssertionError("the client's container has no process")
 
     def _ctr(self, *arguments: str) -> str:
-        words = self.cluster.in_node(["ctr", "--namespace=k8s.io", *arguments])
-        return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        return self._on_node("ctr", "--namespace=k8s.io", *arguments)
+
+    def _on_node(self, *argv: str, stdin: str = "") -> str:
+        words = self.cluster.in_node(argv)
+        done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=True)
+        return done.stdout
 
 
 def _endpoint(*, around: bool) -> tuple[str, str]:
     return (API_SERVICE_ADDRESS, "443") if around else ("127.0.0.1", "16443")
 
 
+MakePod = Callable[[Variant], AbstractContextManager[RadarPod]]
+
+
 @contextlib.contextmanager
-def running_pod(cluster: MachineCluster, hub: NodeHub, image: Archive) -> Iterator[RadarPod]:
-    """Apply the pod and wait until Radar's part of it runs."""
+def running_pod(
+    cluster: MachineCluster, hub: NodeHub, image: Archive, variant: Variant
+) -> Iterator[RadarPod]:
+    """Apply the pod and wait until Radar's part of it runs; delete it behind the block."""
     manifest = Template(_MANIFEST.read_text(encoding="utf-8")).substitute(
+        name=variant.name,
+        policy=variant.policy,
+        spool=variant.spool,
         python=cluster.load_image(image),
         hub=hub.url,
         token=hub.cluster_token,
-        tools=Path(cluster.kubectl_program).parent,
+        tools=_TOOLS.format(Path(cluster.kubectl_program).parent),
     )
     cluster.kubectl("apply", "-f", "-", stdin=manifest)
-    pod = RadarPod(cluster, hub)
-    ready = ["wait", "--for=condition=Ready", f"pod/{POD}", "--timeout=60s"]
-    done = cluster.try_kubectl("-n", NAMESPACE, *ready, timeout_seconds=70)
-    assert done.returncode == 0, pod.log() + cluster.try_kubectl("get", "events", "-A").stdout
-    pod.find_client()
-    eventually(lambda: pod.counted('heartbeats_total{result="ok"}') > 0)
-    yield pod
+    pod = RadarPod(cluster, variant.name)
+    try:
+        ready = ["wait", "--for=condition=Ready", f"pod/{pod.name}", "--timeout=60s"]
+        done = cluster.try_kubectl("-n", NAMESPACE, *ready, timeout_seconds=70)
+        assert done.returncode == 0, pod.log() + cluster.try_kubectl("get", "events", "-A").stdout
+        pod.find_client()
+        eventually(lambda: pod.counted('heartbeats_total{result="ok"}') > 0)
+        yield pod
+    finally:
+        words = ["-n", NAMESPACE, "delete", "pod", pod.name, "--ignore-not-found"]
+        cluster.try_kubectl(*words, "--grace-period=1", timeout_seconds=60)
