@@ -174,6 +174,25 @@ def test_followed_logs(pod: RadarPod, radar_cluster: MachineCluster) -> None:
     assert seen == [sha256(expected)] * len(_WAYS)
 
 
+def test_followed_logs_end_with_their_container(
+    pod: RadarPod, radar_cluster: MachineCluster
+) -> None:
+    image = small_archives(cache_folder() / "images")[0].name
+    radar_cluster.kubectl(
+        "-n", "demo", "run", "brief-talker", f"--image={image}", "--restart=Never", "--command",
+        "--", "sh", "-c", "sleep 4; seq 1 1000; sleep 2; exit 3",
+    )  # fmt: skip
+    ready = ["wait", "--for=condition=Ready", "pod/brief-talker", "--timeout=60s"]
+    radar_cluster.kubectl("-n", "demo", *ready, timeout_seconds=70)
+    words = [*_PERSON, "-n", "demo", "logs", "-f", "brief-talker"]
+    following = [
+        subprocess.Popen(pod.kubectl(*words, around=way), stdout=subprocess.PIPE) for way in _WAYS
+    ]
+    said = [program.communicate(timeout=60)[0] for program in following]
+    assert [program.returncode for program in following] == [0] * len(_WAYS)
+    assert said == ["".join(f"{number}\n" for number in range(1, 1001)).encode()] * len(_WAYS)
+
+
 def test_port_forward(pod: RadarPod, radar_cluster: MachineCluster) -> None:
     fill = f"dd if=/dev/urandom of=/www/large bs=1M count={_FORWARDED_BYTES // _MIB} 2>/dev/null"
     in_app(radar_cluster, "http", "sh", "-c", fill)

@@ -16,27 +16,14 @@ from tests.cluster.machine import MachineCluster
 from tests.cluster.provider import Component
 from tests.e2e.node_hub import NodeHub, ask, eventually
 from tests.e2e.radar_pod import GROUPS, SIDECAR, RadarPod
+from tests.e2e.terminals import Conversation, conversation, following, held_terminal
 
 pytestmark = pytest.mark.timeout(600)
 _STARTED, _ENDED = "pod.exec_started", "pod.exec_ended"
+_CLOCK_SECONDS = 0.1  # the promise: a duration is right to 100 ms
+_TOKEN = ("radar", "radar", "radar-token", "token")
 _SINK_PROBES = "127.0.0.1:9381"
 _CONFIGMAPS = "/api/v1/namespaces/demo/configmaps"
-
-
-@contextlib.contextmanager
-def held_terminal(pod: RadarPod, user: str) -> Iterator[subprocess.Popen[str]]:
-    """Open a terminal that stays; the process ends when the terminal does."""
-    program = subprocess.Popen(
-        pod.client_command("hold", user, GROUPS, "app"), stdout=subprocess.PIPE, text=True
-    )
-    assert program.stdout is not None
-    try:
-        assert json.loads(program.stdout.readline()) == {"status": 101}
-        yield program
-    finally:
-        program.kill()
-        program.wait()
-        program.stdout.close()
 
 
 @contextlib.contextmanager
@@ -100,14 +87,10 @@ def test_new_tokens_are_used_and_a_watch_goes_on(
     pod: RadarPod, hub: NodeHub, radar_cluster: MachineCluster
 ) -> None:
     def token() -> str:
-        return radar_cluster.projected_file("radar", "radar", "radar-token", "token")
+        return radar_cluster.projected_file(*_TOKEN)
 
     before = token()
-    watching = subprocess.Popen(
-        pod.kubectl("get", "--raw", f"{_CONFIGMAPS}?watch=1"), stdout=subprocess.PIPE, text=True
-    )
-    assert watching.stdout is not None
-    try:
+    with following(pod.kubectl("get", "--raw", f"{_CONFIGMAPS}?watch=1")) as watched:
         with held_terminal(pod, "rotated@example.com"):
             radar_cluster.rotate_tokens()  # it ends the kubelet, and so the terminal, too
             eventually(lambda: token() != before, 90)
@@ -119,25 +102,86 @@ def test_new_tokens_are_used_and_a_watch_goes_on(
         hub.await_rows("after-rotation@example.com", _STARTED, _ENDED)
         name = "made-after-rotation"
         radar_cluster.kubectl("-n", "demo", "create", "configmap", name)
-        while json.loads(watching.stdout.readline())["object"]["metadata"]["name"] != name:
+        while json.loads(watched.readline())["object"]["metadata"]["name"] != name:
             pass
-    finally:
-        watching.kill()
-        watching.wait()
-        watching.stdout.close()
+
+
+def test_terminal_goes_on_when_its_token_is_replaced_and_ends(
+    pod: RadarPod, hub: NodeHub, radar_cluster: MachineCluster
+) -> None:
+    """The token is bound to a Secret: the API server refuses it once that is gone."""
+    words = ["create", "token", "radar", "--bound-object-kind=Secret", "--bound-object-name=bond"]
+    radar_cluster.kubectl("-n", "radar", "create", "secret", "generic", "bond")
+    token = radar_cluster.kubectl("-n", "radar", *words).strip()
+    review = json.dumps(
+        {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "metadata": {},
+            "spec": {"token": token},
+        }
+    )
+
+    def is_valid() -> bool:
+        told = radar_cluster.kubectl("create", "-o", "json", "-f", "-", stdin=review)
+        return bool(json.loads(told)["status"].get("authenticated"))
+
+    assert is_valid()
+    with opened_by(pod, token) as (user, shell):
+        radar_cluster.kubectl("-n", "radar", "delete", "secret", "bond")
+        eventually(lambda: not is_valid(), 60)
+        eventually(lambda: radar_cluster.projected_file(*_TOKEN) != token, 120)
+        assert [row["action"] for row in hub.rows_of(user)] == [_STARTED]
+        shell.type()
+        seconds = shell.leave()
+    rows = hub.await_rows(user, _STARTED, _ENDED)
+    assert abs(rows[1]["metadata"]["duration_ms"] / 1000 - seconds) < _CLOCK_SECONDS
+    seen = pod.client("terminal", "renewed@example.com", GROUPS, "app", "0.2")
+    assert (seen["status"], seen["shell"]) == (101, True)
+
+
+@contextlib.contextmanager
+def opened_by(pod: RadarPod, token: str) -> Iterator[tuple[str, Conversation]]:
+    """Open a terminal by that token; the kubelet soon puts its own in place, so try again then."""
+    for attempt in range(5):
+        user = f"old-token-{attempt}@example.com"
+        pod.give_token(token)
+        with conversation(pod, user) as shell:
+            if shell.began_with(token):
+                yield user, shell
+                return
+    raise AssertionError("the kubelet was always first")
+
+
+@contextlib.contextmanager
+def held_terminals(
+    pod: RadarPod, hub: NodeHub, name: str
+) -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """Hold three terminals by WebSocket and one by SPDY, whose starts the hub has."""
+    ways = ("websocket", "websocket", "websocket", "spdy")
+    with contextlib.ExitStack() as stack:
+        held = {}
+        for number, how in enumerate(ways):
+            user = f"{name}-{number}@example.com"
+            held[user] = stack.enter_context(held_terminal(pod, user, how))
+        eventually(lambda: all(len(hub.rows_of(user)) == 1 for user in held))
+        yield held
 
 
 def test_gateway_outlives_an_api_server(
     pod: RadarPod, hub: NodeHub, radar_cluster: MachineCluster
 ) -> None:
     before = pod.restarts()
-    with held_terminal(pod, "cut@example.com") as program:
+    with held_terminals(pod, hub, "cut") as held:
         assert radar_cluster.stop(Component.APISERVER)
-        assert program.wait(30) == 0
+        for program in held.values():
+            assert program.wait(30) == 0
         radar_cluster.start(Component.APISERVER)
         radar_cluster.await_ready()
-    rows = hub.await_rows("cut@example.com", _STARTED, _ENDED)
-    assert rows[1]["metadata"]["end_reason"] in ("server_closed", "error")
+    for user in held:
+        rows = hub.await_rows(user, _STARTED, _ENDED)
+        assert rows[1]["metadata"]["end_reason"] in ("server_closed", "error")
+        assert rows[1]["metadata"]["observed"] is True
     seen = pod.client("terminal", "after-cut@example.com", GROUPS, "app", "0.2")
     assert (seen["status"], seen["shell"]) == (101, True)
     hub.await_rows("after-cut@example.com", _STARTED, _ENDED)
@@ -146,14 +190,15 @@ def test_gateway_outlives_an_api_server(
 
 def test_killed_sidecar_comes_back_and_ends_what_it_left_open(pod: RadarPod, hub: NodeHub) -> None:
     before = pod.restarts()
-    with held_terminal(pod, "left-open@example.com") as program:
-        eventually(lambda: len(hub.rows_of("left-open@example.com")) == 1)
+    with held_terminals(pod, hub, "left-open") as held:
         pod.kill_sidecar()
-        assert program.wait(30) == 0
+        for program in held.values():
+            assert program.wait(30) == 0
     eventually(lambda: pod.restarts() == before + 1, 60)
-    rows = hub.await_rows("left-open@example.com", _STARTED, _ENDED)
-    assert rows[1]["metadata"]["end_reason"] == "collector_restart"
-    assert rows[1]["metadata"]["observed"] is False
+    for user in held:
+        rows = hub.await_rows(user, _STARTED, _ENDED)
+        assert rows[1]["metadata"]["end_reason"] == "collector_restart"
+        assert rows[1]["metadata"]["observed"] is False
     eventually(lambda: bool(pod.container(SIDECAR)["started"]), 60)
     seen = pod.client("terminal", "after-kill@example.com", GROUPS, "app", "0.2")
     assert (seen["status"], seen["shell"]) == (101, True)
