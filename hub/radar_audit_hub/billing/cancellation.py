@@ -31,11 +31,16 @@ async def request_cancel(conn: Connection, org_id: str, now_ms: int) -> bool:
     found = await get_subscription(conn, org_id)
     if found is None or found.status in ENDED:
         return False
+    return await put_cancel(conn, org_id, found.subscription_id, now_ms)
+
+
+async def put_cancel(conn: Connection, org_id: str, subscription_id: str, now_ms: int) -> bool:
+    """Have one subscription ended at Stripe after the commit; False if that was asked before."""
     return await outbox.put(
         conn,
         kind=KIND,
-        dedup_key=f"{KIND}:{found.subscription_id}",
-        payload={"subscription_id": found.subscription_id},
+        dedup_key=f"{KIND}:{subscription_id}",
+        payload={"subscription_id": subscription_id},
         now_ms=now_ms,
         org_id=org_id,
     )

@@ -16,14 +16,15 @@ from radar_audit_events.ids import is_opaque_id
 from radar_audit_hub.changes import Change
 from radar_audit_hub.errors import NotFoundError
 from radar_audit_hub.store import checkouts, subscriptions
-from radar_audit_hub.store.control import Org
+from radar_audit_hub.store.control import Org, get_org
 from radar_audit_hub.store.subscriptions import Subscription
 
+from .cancellation import put_cancel
 from .checkout import give_up
 from .moving import move_plan
 from .plans import FREE, Prices
 from .quantity import request_sync
-from .rules import PAYING, Standing, billed_quantity, plan_of_status, reason_of, replaces
+from .rules import ENDED, PAYING, Standing, billed_quantity, plan_of_status, reason_of, replaces
 from .stripe_client import RemoteSubscription
 
 ACTION = "billing.subscription_changed"
@@ -50,7 +51,8 @@ async def apply(change: Change, fetched: Fetched, prices: Prices, grace_days: in
         return "unknown"
     try:
         org = await change.lock(org_id)
-    except NotFoundError:  # not one of ours, or of an org that is deleted
+    except NotFoundError:
+        await _end_orphan(change, org_id, remote)
         return "unknown"
     if not await subscriptions.is_newest_fetch(change.conn, remote.id, fetched.number):
         return "stale"
@@ -70,6 +72,15 @@ async def apply(change: Change, fetched: Fetched, prices: Prices, grace_days: in
     if new.status in PAYING:
         await _end_checkouts(change, org, remote.metadata.get(_INTENT_KEY))
     return await _follow(change, org, current, new, grace_days)
+
+
+async def _end_orphan(change: Change, org_id: str, remote: RemoteSubscription) -> None:
+    """End the subscription of a deleted org: its checkout was paid when it was too late.
+
+    Never one of an org that was never here: another hub may share the Stripe account.
+    """
+    if remote.status not in ENDED and await get_org(change.conn, org_id) is not None:
+        await put_cancel(change.conn, org_id, remote.id, change.now_ms)
 
 
 async def _end_checkouts(change: Change, org: Org, paid: str | None) -> None:

@@ -141,3 +141,18 @@ async def test_deleted_org_ends_its_subscription_and_its_open_checkout(shop: Sho
     shop.hub.clock.now_ms += HOUR_MS
     await shop.work()
     assert len(shop.stripe.done("DELETE")) == 1
+
+
+async def test_page_that_is_paid_after_its_org_is_deleted_pays_for_nothing(shop: Shop) -> None:
+    page = (await shop.checkout()).json["checkout_session_id"]
+    assert (await shop.hub.send("DELETE", f"/api/orgs/{ORG}")).status == 204
+    subscription_id = shop.stripe.account.pay(page)["id"]
+    account = shop.stripe.account
+    foreign = account.add_subscription(
+        account.add_customer(), "price_team", 1, {"org_id": "org_of_another_hub"}
+    )
+    account.tell("customer.subscription.created", foreign)
+    await shop.deliver_all()
+    await shop.work()
+    assert account.subscriptions[subscription_id]["status"] == "canceled"
+    assert foreign["status"] == "active"
