@@ -189,11 +189,11 @@ def test_another_control_planes_events_are_recorded_once(
     assert "accepted" in result.out
     assert "1 of 2 events were not recorded" in result.err
     for wrong, said in (
-        ("[]", "holds no events"),
+        ("[]", "standard input holds no events"),
         ("[1]", "holds no events"),
         ("", "holds no events"),
-        ("{}\nnonsense", "line 2 of"),
-        ("{}\n[]", "line 2 of"),
+        ("{}\nnonsense", "line 2 of standard input"),
+        ("{}\n[]", "line 2 of standard input"),
     ):
         refused = cli("audit", "record", stdin=wrong)
         assert refused.code == 2

@@ -7,6 +7,7 @@ the log is `query`, `tail`, `export` and `show`.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -65,16 +66,17 @@ def record(*, file: IO[bytes], form: str, connection: Connection) -> None:
 
 
 def _read(file: IO[bytes]) -> list[dict[str, Any]]:
+    name = "standard input" if file is sys.stdin.buffer else file.name
     raw = file.read(_MAX_FILE_BYTES + 1)
     if len(raw) > _MAX_FILE_BYTES:
-        raise ArgumentError(f"{file.name} is longer than {_MAX_FILE_BYTES} bytes: split it")
+        raise ArgumentError(f"{name} is longer than {_MAX_FILE_BYTES} bytes: split it")
     try:
         found: Any = json.loads(raw)
     except (ValueError, RecursionError):
-        return _lines(raw.splitlines(), file.name)
+        return _lines(raw.splitlines(), name)
     events = found if isinstance(found, list) else [found]
     if not events or not all(isinstance(event, dict) for event in events):
-        raise ArgumentError(f"{file.name} holds no events: write a JSON object for each")
+        raise ArgumentError(f"{name} holds no events: write a JSON object for each")
     return events
 
 
