@@ -48,8 +48,9 @@ def test_only_allow_listed_fields_are_kept() -> None:
     assert set(msgspec.structs.asdict(record)) == {
         *("audit_id", "stage", "verb", "namespace", "pod", "subresource", "user"),
         *("impersonated_user", "impersonated_groups", "code", "received_us", "stage_us"),
-        *("container", "stdin", "tty", "user_agent_hash"),
+        *("container", "stdin", "tty", "user_agent_hash", "by_gateway"),
     }
+    assert not record.by_gateway
     assert ARGV_SECRET not in repr(record)
 
 
