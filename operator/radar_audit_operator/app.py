@@ -29,13 +29,13 @@ _logger = logging.getLogger(__name__)
 class App:
     """One running replica."""
 
-    def __init__(self, settings: OperatorSettings, version: str) -> None:
-        """Make the parts. Raises OperatorError when the own namespace is not known."""
+    def __init__(self, settings: OperatorSettings, version: str, kubeconfig: str | None) -> None:
+        """Make the parts; null `kubeconfig`: the pod's. Raises OperatorError (own namespace)."""
         self._settings, self._version = settings, version
         self.metrics = Metrics()
         self._namespace = own_namespace(settings)
         self._identity = settings.identity or socket.gethostname()
-        self._cluster = Cluster(f"radar-audit-operator/{version}", self._record)
+        self._cluster = Cluster(f"radar-audit-operator/{version}", self._record, kubeconfig)
         self._lease = Lease(
             self._cluster,
             self._namespace,

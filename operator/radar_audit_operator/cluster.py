@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -63,25 +62,26 @@ class Credentials:
 class Cluster:
     """The API server; `record` is told of each write as (verb, resource)."""
 
-    def __init__(self, user_agent: str, record: Recorder) -> None:
-        """Nothing is read or opened before `open`."""
-        self._user_agent = user_agent
-        self._record = record
+    def __init__(self, user_agent: str, record: Recorder, kubeconfig: str | None) -> None:
+        """Nothing is read or opened before `open`; null `kubeconfig`: those of the pod."""
+        self._user_agent, self._record, self._kubeconfig = user_agent, record, kubeconfig
         self._configuration: Any = None
         self._client: Any = None
 
     async def open(self) -> None:
-        """Load the pod's credentials, else those of the kubeconfig. Raises OperatorError."""
+        """Load the kubeconfig's credentials, else those of the pod. Raises OperatorError."""
         configuration: Any = Configuration()
         loader: Any = kube_config  # it has no types
         configuration.connection_pool_maxsize = _MAX_CONNECTIONS
         configuration.retries = None
         try:
-            if os.environ.get("KUBERNETES_SERVICE_HOST"):
+            if self._kubeconfig is None:
                 loader.load_incluster_config(configuration)
             else:
                 await loader.load_kube_config(
-                    client_configuration=configuration, persist_config=False
+                    config_file=self._kubeconfig,
+                    client_configuration=configuration,
+                    persist_config=False,
                 )
         except (kube_config.ConfigException, OSError, TypeError, ValueError) as error:
             raise OperatorError(

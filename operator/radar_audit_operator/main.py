@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(settings: OperatorSettings) -> int:
-    app = App(settings, _version())
+    app = App(settings, _version(), os.environ.get("KUBECONFIG") or None)
     harden_process()
     configure("operator", settings.log_level, sys.stderr, redact_text)
     _quiet_libraries()
@@ -102,7 +102,7 @@ def _check(settings: OperatorSettings) -> int:
 
 async def _report(settings: OperatorSettings) -> int:
     agent = f"{PROGRAM}/{_version()}"
-    cluster = Cluster(agent, _ignore)
+    cluster = Cluster(agent, _ignore, os.environ.get("KUBECONFIG") or None)
     await cluster.open()
     bad = 0
     try:

@@ -10,16 +10,10 @@ import pytest
 import yaml
 
 from tests.support.crd_cases import ACCEPTED, HUB, POLICY, REFUSED, Case
-from tests.support.go_crds import BUILD_SECONDS, CRDS, CrdChecker, Verdict, running_checker
+from tests.support.crd_checker import BUILD_SECONDS, CRDS, CrdChecker, Verdict
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)  # the first run on a machine builds the validator
 DEFINITIONS = [yaml.safe_load(path.read_text()) for path in sorted(CRDS.glob("*.yaml"))]
-
-
-@pytest.fixture(scope="module")
-def checker() -> Iterator[CrdChecker]:
-    with running_checker() as running:
-        yield running
 
 
 def verdict(checker: CrdChecker, case: Case) -> Verdict:
