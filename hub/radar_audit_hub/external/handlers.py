@@ -64,9 +64,9 @@ async def record_events(request: web.Request) -> web.Response:
     """Store the events and answer with the fate of each, in order."""
     hub = request.app[HUB]
     caller = await require(request, OWNER, scope=SCOPE)
-    no_parameters(request)
     if caller.pat_name is None:
         raise ForbiddenError("this needs a personal access token, not a session", (OWNER,), SCOPE)
+    no_parameters(request)
     with request.app[INGEST].admission.enter(caller.org_id) as ticket:
         body = await read_body(
             request,
