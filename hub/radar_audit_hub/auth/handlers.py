@@ -11,6 +11,7 @@ from aiohttp import web
 from radar_audit_events.ids import format_ms
 
 from radar_audit_hub.context import HUB
+from radar_audit_hub.json_edge import no_parameters
 from radar_audit_hub.store.sessions import FoundSession, places_of
 
 from .access import require
@@ -21,8 +22,10 @@ async def me(request: web.Request) -> web.Response:
     """Answer with the token's person, org, role and scopes; with a session, with all orgs."""
     signed = await authenticate_session(request, None)
     if signed is not None:
+        no_parameters(request)
         return await _person(request, signed.found)
     caller = await require(request)
+    no_parameters(request)
     expires = caller.expires_at_ms
     answer = {
         "user_id": caller.user_id,

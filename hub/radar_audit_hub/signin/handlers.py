@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import re
 
-import msgspec
 from aiohttp import web
 from radar_audit_events.ids import format_ms
 
-from radar_audit_hub.audit.parameters import Reader
 from radar_audit_hub.auth.access import require_user
 from radar_audit_hub.auth.principal import Someone
 from radar_audit_hub.auth.session_cookie import drop_session
@@ -22,6 +20,7 @@ from radar_audit_hub.changes import changing
 from radar_audit_hub.context import HUB
 from radar_audit_hub.declarations import declare
 from radar_audit_hub.errors import ForbiddenError, NotFoundError, UnauthorizedError
+from radar_audit_hub.json_edge import json_document, no_parameters
 from radar_audit_hub.store.sessions import ListedSession, list_sessions, revoke_session
 
 from . import link, oidc
@@ -35,13 +34,14 @@ _SIGNOUT = ("auth.signout",)
 
 async def show_session(request: web.Request) -> web.Response:
     """Answer with the session that the browser has, and the CSRF token for what it changes."""
-    Reader(list(request.query.items()), ()).finish()
     signed = await authenticate_session(request, None)
     if signed is None:
+        await _signed_in(request)  # a token is refused as a token
         raise UnauthorizedError(_NO_SESSION)
+    no_parameters(request)
     found, settings = signed.found, request.app[HUB].settings.session
     idle_at = max(found.last_seen_at_ms, request.app[HUB].now_ms()) + settings.idle_ms
-    return _json(
+    return json_document(
         {
             "id": found.id,
             "user_id": found.user_id,
@@ -59,16 +59,17 @@ async def show_session(request: web.Request) -> web.Response:
 async def sign_out(request: web.Request) -> web.Response:
     """End the session that the browser has."""
     caller = await _signed_in(request)
+    no_parameters(request)
     await _end(request, caller, caller.session_id or "")
-    response = _json({})
+    response = json_document({})
     drop_session(request, response)
     return response
 
 
 async def show_sessions(request: web.Request) -> web.Response:
     """Answer with the person's open sessions, the newest first."""
-    Reader(list(request.query.items()), ()).finish()
     caller = await _signed_in(request)
+    no_parameters(request)
     hub = request.app[HUB]
     now_ms = hub.now_ms()
     async with hub.db.read() as connection:
@@ -80,17 +81,18 @@ async def show_sessions(request: web.Request) -> web.Response:
             limit=MAX_SESSIONS,
         )
     shown = [_shown(one, current=one.id == caller.session_id) for one in found]
-    return _json({"sessions": shown, "next_cursor": None})
+    return json_document({"sessions": shown, "next_cursor": None})
 
 
 async def end_session(request: web.Request) -> web.Response:
     """End one of the person's sessions, this one or another."""
     caller = await _signed_in(request)
+    no_parameters(request)
     session_id = request.match_info["session_id"]
     if not _SESSION_ID.match(session_id):
         raise NotFoundError(_NO_SUCH)
     await _end(request, caller, session_id)
-    response = _json({})
+    response = json_document({})
     if session_id == caller.session_id:
         drop_session(request, response)
     return response
@@ -123,10 +125,6 @@ def _shown(one: ListedSession, *, current: bool) -> dict[str, object]:
         "last_seen_at": format_ms(one.last_seen_at_ms),
         "expires_at": format_ms(one.expires_at_ms),
     }
-
-
-def _json(body: dict[str, object]) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
 
 
 def routes() -> list[web.RouteDef]:

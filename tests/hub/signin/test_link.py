@@ -38,6 +38,7 @@ async def test_link_signs_its_person_in_once(any_hub: HubUnderTest) -> None:
     assert (answer.status, answer.headers["Location"]) == (303, "http://127.0.0.1:8080/")
     me = await visitor.me()
     assert (me["user_id"], [one["role"] for one in me["orgs"]]) == ("user_1", ["owner"])
+    assert me["email_verified"] is True
     assert (await Visitor(any_hub).send("POST", path)).status == 403
     (event,) = (await any_hub.get("?action=auth.signin")).json["events"]
     assert (event["org_id"], event["metadata"]["method"]) == (ORG, "link")

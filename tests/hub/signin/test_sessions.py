@@ -232,6 +232,9 @@ async def test_csrf_token_is_told_to_the_session_and_is_another_for_each(
     assert one.csrf != two.csrf
     assert one.secret not in str(shown[0])
     assert (await hub.get("/api/session", token=None)).status == 401
+    assert (await hub.get("/api/session")).status == 403
+    unknown = await hub.get("/api/me", token=None, headers=one.cookie, params={"x": "1"})
+    assert unknown.status == 400
 
 
 async def test_token_needs_no_csrf_token(hub: HubUnderTest) -> None:
