@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from radar_audit_events.ids import is_opaque_id
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -98,9 +99,13 @@ _PLACES = {"postgresql": ("$1", "$2"), "sqlite": ("?1", "?2")}
 async def find_session(
     conn: AsyncConnection, secret_hash: bytes, org_id: str | None
 ) -> FoundSession | None:
-    """Return the session with this hash, ended ones too; None if there is none."""
+    """Return the session with this hash, ended ones too; None if there is none.
+
+    `org_id` comes as the caller wrote it; the database could not even look some texts up.
+    """
     sql = _FIND.format(*_PLACES[conn.dialect.name])
-    rows = await fetch(conn, sql, (secret_hash, org_id or ""))
+    asked = org_id if org_id is not None and is_opaque_id("org", org_id) else ""
+    rows = await fetch(conn, sql, (secret_hash, asked))
     if not rows:
         return None
     row = rows[0]

@@ -10,9 +10,10 @@ from radar_audit_hub.auth.session_rules import MAX_USER_AGENT_CHARS, plain_user_
 from radar_audit_hub.store.schema import app_user, org, org_member
 from radar_audit_hub.store.schema_signin import session
 from sqlalchemy import select, update
+from yarl import URL
 
 from tests.support.browsers import Browser, signed_in
-from tests.support.hub_builder import ORG, HubUnderTest, log_path, running_hub
+from tests.support.hub_builder import ORG, Answer, HubUnderTest, log_path, running_hub
 from tests.support.log_rows import make_event
 
 
@@ -59,11 +60,26 @@ async def test_me_of_a_session_lists_orgs_and_roles(hub: HubUnderTest) -> None:
     }
 
 
-async def test_foreign_unknown_and_deleted_org_answer_a_session_alike(hub: HubUnderTest) -> None:
+async def look(hub: HubUnderTest, browser: Browser, path: str) -> Answer:
+    """GET a path just as it is written."""
+    url = URL(hub.url + path, encoded=True)
+    async with hub.client.get(url, headers=browser.cookie) as answer:
+        return Answer(answer.status, answer.headers, await answer.read())
+
+
+async def test_foreign_unknown_deleted_and_absurd_org_answer_a_session_alike(
+    any_hub: HubUnderTest,
+) -> None:
+    hub = any_hub
     await hub.add_org("org_other")
+    await hub.add_org("org_gone")
+    async with hub.hub.db.write() as connection:
+        row = {"org_id": "org_gone", "user_id": "user_1", "role": "owner", "created_at": 0}
+        await connection.execute(org_member.insert().values(**row))
+        await connection.execute(update(org).where(org.c.id == "org_gone").values(deleted_at=1))
     browser = await signed_in(hub)
-    paths = [log_path("org_other"), log_path("org_nobody"), log_path("org_")]
-    answers = [await hub.get(path, token=None, headers=browser.cookie) for path in paths]
+    names = ["org_other", "org_nobody", "org_gone", "org_", "%00", "%ED%A0%80", "%F0%9F", "a%2Fb"]
+    answers = [await look(hub, browser, log_path(name)) for name in names]
     assert {answer.status for answer in answers} == {404}
     assert len({answer.json["detail"] for answer in answers}) == 1
 
