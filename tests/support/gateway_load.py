@@ -104,8 +104,12 @@ async def hold_terminals(load: Load, count: int) -> float:
     return each
 
 
-async def stall_readers(load: Load, count: int) -> float:
-    """Have `count` clients ask for 1 GiB each and stop reading; return the KiB that each costs."""
+async def stall_readers(load: Load, count: int, *, until_closed: bool = True) -> float:
+    """Have `count` clients ask for 1 GiB each and stop reading; return the KiB that each costs.
+
+    What the server still sends when they have gone keeps a connection for seconds: `until_closed`
+    waits for that.
+    """
     before, memory = load.descriptors(), load.relay.rss_bytes()
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(count):
@@ -113,7 +117,8 @@ async def stall_readers(load: Load, count: int) -> float:
         await load.traffic()
         await load.field.client(load.relay, "keys", n=20)
         each = (load.relay.rss_bytes() - memory) / count / KIB
-    await load.until_descriptors(before)
+    if until_closed:
+        await load.until_descriptors(before)
     return each
 
 
