@@ -211,7 +211,7 @@ async def _idle_share(contestant: Contestant) -> float:
 
 
 async def _stall(run: Run) -> list[Figure]:
-    idle, share, more = [], [], []
+    idle, share, own, more = [], [], [], []
     for number in range(min(run.rounds, _MEMORY_ROUNDS)):
         run.say(f"gateway: a reader that stops, round {number + 1}")
         async with fresh_field() as field:
@@ -219,10 +219,14 @@ async def _stall(run: Run) -> list[Figure]:
             before = ours.rss_bytes()
             idle.append(before / MIB)
             share.append(ours.share_bytes() / MIB)
+            own.append(ours.own_bytes() / MIB)
             async with _held(field, ours, "stall", proto="h1", n=GIB):
                 await asyncio.sleep(1)
                 more.append((ours.rss_bytes() - before) / MIB)
-    note = f"PSS {statistics.median(share):.1f} MiB: it shares Python with the collector"
+    note = (
+        f"PSS {statistics.median(share):.1f}, its own {statistics.median(own):.1f} MiB: the rest "
+    )
+    note += "are pages of Python's libraries, which the collector uses as well"
     return [
         Figure("RSS of the idle relay", tuple(idle), _at_most(20), note, "MiB"),
         Figure("RSS more with a stalled reader of 1 GiB", tuple(more), _at_most(2), unit="MiB"),

@@ -69,6 +69,10 @@ class Contestant:
         """Return its memory with only a share of the pages that it has in common with others."""
         return 0 if self.pid is None else int(psutil.Process(self.pid).memory_full_info().pss)
 
+    def own_bytes(self) -> int:
+        """Return its memory without the pages that it has in common with others."""
+        return 0 if self.pid is None else int(psutil.Process(self.pid).memory_full_info().uss)
+
 
 @dataclass(frozen=True)
 class Field:
