@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
 from radar_audit_events import ids
@@ -38,6 +38,7 @@ from radar_audit_hub.store.silence import (
 
 SILENT_MS = 10 * 60 * 1000  # capture design: silent for ten minutes
 ROUND_SECONDS = 30.0
+MAX_DEAF_MS = 120_000  # a longer pause between two looks is one in which heartbeats may have failed
 LEASE = "silent collectors"
 GAP_REASON = "the collector fell silent"
 _AT_ONCE = 100
@@ -158,13 +159,39 @@ def _keys(cluster_id: str, session_id: str) -> tuple[bytes, bytes, bytes]:
     return started, ended, assumed
 
 
-async def run_forever(hub: Hub) -> None:
+class Listening:
+    """Since when this hub could have heard of collectors, without a break; times are Unix ms.
+
+    A hub that was down, stood still or had no database has heard of nobody: all would seem silent.
+    """
+
+    def __init__(self, now_ms: int) -> None:
+        """Begin to listen at `now_ms`."""
+        self._since_ms = self._last_ms = now_ms
+
+    def goes_on(self, now_ms: int) -> bool:
+        """Note that all is well; tell whether it has been for as long as silence must last."""
+        if not 0 <= now_ms - self._last_ms <= MAX_DEAF_MS:
+            self._since_ms = now_ms
+        self._last_ms = now_ms
+        return now_ms - self._since_ms >= SILENT_MS
+
+    def breaks(self, now_ms: int) -> None:
+        """Note that nobody could be heard just now."""
+        self._since_ms = self._last_ms = now_ms
+
+
+async def run_forever(hub: Hub, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
     """Do a round every ROUND_SECONDS; a failed one is logged, the next one tried."""
     lease = Lease(hub.db, hub.now_ms, hub.random_bytes(8).hex(), LEASE)
+    listening = Listening(hub.now_ms())
     while True:
         try:
-            if ended := await run_round(hub, lease):
-                _logger.warning("took terminals of silent collectors as ended", extra={"n": ended})
+            await hub.db.ping()
+            if listening.goes_on(hub.now_ms()) and (ended := await run_round(hub, lease)):
+                extra = {"terminals": ended}
+                _logger.warning("took terminals of silent collectors as ended", extra=extra)
         except Exception:  # the database may be away for a while; an assumed end can wait
+            listening.breaks(hub.now_ms())
             _logger.exception("a round over silent collectors failed")
-        await asyncio.sleep(ROUND_SECONDS)
+        await sleep(ROUND_SECONDS)

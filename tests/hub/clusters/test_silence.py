@@ -10,8 +10,14 @@ import pytest
 from radar_audit_events import ids
 from radar_audit_events.ids import format_ms
 from radar_audit_hub.clusters import silence
-from radar_audit_hub.clusters.silence import LEASE, SILENT_MS, end_sessions_of, run_round
-from radar_audit_hub.context import Hub
+from radar_audit_hub.clusters.silence import (
+    LEASE,
+    MAX_DEAF_MS,
+    SILENT_MS,
+    Listening,
+    end_sessions_of,
+    run_round,
+)
 from radar_audit_hub.retention.job import Lease
 from radar_audit_hub.store import collectors
 from radar_audit_hub.store.silence import silent_instances
@@ -306,19 +312,47 @@ async def test_former_instances_of_a_cluster_are_bounded(
         assert list(names) == ["i-2", "i-3"]
 
 
-async def test_job_goes_on_after_a_round_that_failed(
+def test_hub_that_was_deaf_for_a_while_takes_nobody_for_silent() -> None:
+    listening, now_ms = Listening(NOW_MS), NOW_MS
+    heard = []
+    for _ in range(20):
+        now_ms += 30_000
+        heard.append(listening.goes_on(now_ms))
+    assert heard == [False] * 19 + [True]
+    assert not listening.goes_on(now_ms + MAX_DEAF_MS + 1)  # it stood still
+    now_ms += MAX_DEAF_MS + 1
+    for _ in range(20):
+        now_ms += 30_000
+        listening.goes_on(now_ms)
+    assert listening.goes_on(now_ms)
+    assert not listening.goes_on(now_ms - 1)  # its clock was set back
+    listening.breaks(now_ms)
+    assert not listening.goes_on(now_ms + 30_000)
+
+
+async def test_job_waits_until_it_has_listened_and_goes_on_after_a_round_that_failed(
     small: Poster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rounds: list[int] = []
+    hub, clock = small.under_test.hub, small.under_test.clock
+    await small.send(a_start("s-1"))
+    await beat(small, "s-1")
+    pass_time(small)  # the hub is started only now
+    looks: list[int] = []
+    failures = [ConnectionError()]
 
-    async def a_bad_round(hub: Hub, lease: Lease) -> int:
-        rounds.append(1)
-        if len(rounds) == 1:
-            raise ConnectionError
-        raise asyncio.CancelledError
+    async def time_passes(_: float) -> None:
+        looks.append(len(await ends(small)))
+        if looks[-1]:
+            raise asyncio.CancelledError
+        clock.now_ms += 60_000
 
-    monkeypatch.setattr(silence, "run_round", a_bad_round)
-    monkeypatch.setattr(silence, "ROUND_SECONDS", 0)
+    async def first_fails(*given: Any) -> int:
+        if failures:
+            raise failures.pop()
+        return await run_round(*given)
+
+    monkeypatch.setattr(silence, "run_round", first_fails)
     with pytest.raises(asyncio.CancelledError):
-        await silence.run_forever(small.under_test.hub)
-    assert len(rounds) == 2
+        await silence.run_forever(hub, time_passes)
+    # Ten minutes of listening, a round that failed, and ten minutes again.
+    assert looks == [0] * 20 + [1]
