@@ -19,6 +19,7 @@ from tests.cluster import machine, workload
 from tests.cluster.images import small_archives
 from tests.cluster.machine import MachineCluster
 from tests.cluster.places import cache_folder
+from tests.cluster.processes import KnownProcess
 from tests.cluster.progress import Progress
 from tests.cluster.provider import Component
 from tests.cluster.python_image import python_archive
@@ -278,10 +279,10 @@ def test_what_a_dead_cluster_left_is_removed() -> None:
 def test_a_cluster_that_nobody_knows_of_any_more_is_ended_all_the_same() -> None:
     before = _traces()
     up = machine.up("e2e-brief", release(chosen_minor()), None, Progress())
-    first = json.loads(up.layout.note.read_text())["first"]
+    first = KnownProcess(**json.loads(up.layout.note.read_text())["first"])
     up.layout.note.unlink()
     assert machine.find("e2e-brief") is None
-    assert Path("/proc", str(first["pid"])).exists()
+    assert first.is_alive()
     machine.remove("e2e-brief")
-    assert not Path("/proc", str(first["pid"])).exists()
+    assert not first.is_alive()
     assert _traces() == before
