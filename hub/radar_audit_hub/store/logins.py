@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Column, Table, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .schema_signin import login, signin_link
+
+_PURGE_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,7 @@ class Login:
 
 async def insert_login(conn: AsyncConnection, new: Login, *, now_ms: int, limit: int) -> bool:
     """Insert a sign-in under way, and forget the expired; False if `limit` are under way."""
-    await conn.execute(delete(login).where(login.c.expires_at <= now_ms))
+    await _forget_expired(conn, login, login.c.state_hash, now_ms)
     count = (await conn.execute(select(func.count()).select_from(login))).scalar_one()
     if count >= limit:
         return False
@@ -74,7 +76,7 @@ async def insert_link(
     conn: AsyncConnection, token_hash: bytes, user_id: str, *, now_ms: int, expires_at_ms: int
 ) -> None:
     """Insert a one-time link, and forget the expired."""
-    await conn.execute(delete(signin_link).where(signin_link.c.expires_at <= now_ms))
+    await _forget_expired(conn, signin_link, signin_link.c.token_hash, now_ms)
     row = {"token_hash": token_hash, "user_id": user_id, "expires_at": expires_at_ms}
     await conn.execute(signin_link.insert().values(**row))
 
@@ -88,3 +90,16 @@ async def take_link(conn: AsyncConnection, token_hash: bytes, now_ms: int) -> st
     )
     row = (await conn.execute(statement)).first()
     return None if row is None or row.expires_at <= now_ms else str(row.user_id)
+
+
+async def _forget_expired(
+    conn: AsyncConnection, table: Table, key: Column[bytes], now_ms: int
+) -> None:
+    """Delete what has expired, but for what another transaction is just deleting."""
+    expired = (
+        select(key)
+        .where(table.c.expires_at <= now_ms)
+        .limit(_PURGE_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    await conn.execute(delete(table).where(key.in_(expired)))

@@ -229,12 +229,15 @@ async def end_oldest_sessions(
     kept = [row.id for row in await conn.execute(newest)]
     open_ones = (mine, session.c.revoked_at.is_(None), session.c.id.not_in(kept))
     await conn.execute(update(session).where(*open_ones).values(revoked_at=now_ms))
-    expired = select(session.c.secret_hash).where(session.c.expires_at <= now_ms)
-    await conn.execute(
-        delete(session).where(
-            session.c.secret_hash.in_(expired.order_by(session.c.expires_at).limit(_PURGE_AT_ONCE))
-        )
+    # Whatever another sign-in works on is left to it: two of them must not wait for one another.
+    expired = (
+        select(session.c.secret_hash)
+        .where(session.c.expires_at <= now_ms)
+        .order_by(session.c.expires_at)
+        .limit(_PURGE_AT_ONCE)
+        .with_for_update(skip_locked=True)
     )
+    await conn.execute(delete(session).where(session.c.secret_hash.in_(expired)))
 
 
 async def places_of(conn: AsyncConnection, user_id: str) -> list[Place]:

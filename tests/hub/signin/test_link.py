@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from pathlib import Path
@@ -17,6 +18,7 @@ from radar_audit_hub.store.control import insert_member
 from radar_audit_hub.store.schema_signin import session, signin_link
 from sqlalchemy import select
 
+from tests.support.browsers import signed_in
 from tests.support.hub_builder import ORG, HubUnderTest, log_path
 from tests.support.visitor import Visitor
 
@@ -192,3 +194,29 @@ def test_command_prints_a_link(template: Path, tmp_path: Path) -> None:
     assert json.loads(found.stdout)["url"].startswith("https://hub.example/api/auth/link/rhl_")
     unknown = runner.invoke(main, ["signin-link", "--email", "x@acme.com"], env=environ)
     assert (unknown.exit_code, unknown.stdout) == (1, "")
+
+
+async def test_many_people_sign_in_at_once_while_old_sessions_are_forgotten(
+    any_hub: HubUnderTest,
+) -> None:
+    """All lock the same orgs and forget the same rows: nobody waits for ever, nobody is refused."""
+    hub = any_hub
+    await hub.add_org("org_b")
+    emails = ["p1@acme.com"]
+    for number in range(2, 8):
+        await hub.add_person()
+        emails.append(f"p{number}@acme.com")
+    async with hub.hub.db.write() as connection:
+        for number in range(1, 8):
+            await insert_member(connection, "org_b", f"user_{number}", "viewer", 0)
+    for number in range(1, 8):
+        for _ in range(4):
+            await signed_in(hub, f"user_{number}")
+    hub.clock.now_ms += hub.hub.settings.session.lifetime_ms
+    paths = [await link_for(hub, email) for email in emails * 2]
+    answers = await asyncio.gather(*(Visitor(hub).send("POST", path) for path in paths))
+    assert [answer.status for answer in answers] == [303] * 14
+    assert len((await hub.get("?action=auth.signin&limit=500")).json["events"]) == 14
+    async with hub.hub.db.read() as connection:
+        left = (await connection.execute(select(session))).all()
+    assert len([row for row in left if row.expires_at > hub.clock.now_ms]) == 14
