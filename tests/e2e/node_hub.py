@@ -35,7 +35,7 @@ with answer:
     sys.stdout.buffer.write(answer.read())
 sys.exit(code)
 """
-_WAIT_SECONDS = 20.0
+_WAIT_SECONDS = 60.0
 _SETTLE_SECONDS = 1.5  # longer than a double would need to arrive
 
 Row = dict[str, Any]
@@ -78,7 +78,12 @@ class NodeHub:
                 self.cluster.in_network([_PROGRAM, "serve"]),
                 env=self._environ, stdout=log, stderr=log,
             )  # fmt: skip
-        eventually(lambda: _is_ready(self.cluster))
+        eventually(self._is_ready_unless_ended)
+
+    def _is_ready_unless_ended(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.folder / "hub.log").read_text()[-2000:]
+        return _is_ready(self.cluster)
 
     def stop(self) -> None:
         """End it; its files stay. Nothing answers on its port meanwhile."""
