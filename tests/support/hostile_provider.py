@@ -46,6 +46,7 @@ class HostileProvider:
     sign: Callable[[Json, Claims], str] | None = None
     discovery: Claims = field(default_factory=dict)
     userinfo: Claims = field(default_factory=dict)
+    broken: dict[str, Callable[[], web.Response]] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
     _codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -62,6 +63,13 @@ class HostileProvider:
         """The public half of its key, as it is published."""
         names = {} if "kid" not in self.header else {"kid": self.header["kid"]}
         return {**self.key.as_dict(private=False), "use": "sig", **names, **changes}
+
+    @web.middleware
+    async def _break(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if request.path in self.broken:
+            return self.broken[request.path]()
+        response: web.StreamResponse = await handler(request)
+        return response
 
     async def _discover(self, _: web.Request) -> web.Response:
         self.fetched.append("discovery")
@@ -124,7 +132,7 @@ class HostileProvider:
 async def hostile_provider() -> AsyncIterator[HostileProvider]:
     """Run one on a free port."""
     provider = HostileProvider()
-    app = web.Application()
+    app = web.Application(middlewares=[provider._break])
     app.router.add_get("/.well-known/openid-configuration", provider._discover)
     app.router.add_get("/keys", provider._keys)
     app.router.add_post("/token", provider._token)

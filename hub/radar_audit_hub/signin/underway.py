@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -35,6 +36,12 @@ LOGIN_SECONDS = 600
 MAX_UNDER_WAY = 10_000
 MAX_CODE_CHARS = 4096
 _NOT_YOURS = "this sign-in was not begun in this browser, is over, or took too long; begin anew"
+
+_THIS_MACHINE = re.compile(r"^(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?\Z", re.IGNORECASE)
+_PLAIN = (
+    "over plain http people sign in at 127.0.0.1 or localhost only; "
+    "set RADAR_AUDIT_HUB_PUBLIC_URL to the hub's https address and open that"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,13 @@ async def begin(
 
 
 def count_start(request: web.Request) -> None:
-    """Count a sign-in of this address. Raises TooManyRequestsError above the limit."""
+    """Count a sign-in of this address. Raises TooManyRequestsError above the limit.
+
+    Raises ForbiddenError where the session's cookie would cross the network readable.
+    """
+    plain = request.app[HUB].settings.public_url.lower().startswith("http:")
+    if plain and not _THIS_MACHINE.match(request.host):
+        raise ForbiddenError(_PLAIN)
     request.app[SIGNIN].starts.count(address_of(request), request.app[HUB].now_ms())
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -249,6 +250,47 @@ async def test_provider_with_unsafe_addresses_is_not_used(
     provider.discovery.update(discovery)
     answer = await hub.get("/api/auth/oidc/start", token=None)
     assert (answer.status, answer.json["code"]) == (503, "unavailable")
+
+
+BROKEN: dict[str, Callable[[], web.Response]] = {
+    "huge": lambda: web.Response(body=b" " * 300_000),
+    "no json": lambda: web.Response(body=b"<html>"),
+    "a list": lambda: web.json_response([]),
+    "deep": lambda: web.Response(body=b"[" * 100_000),
+    "an error": lambda: web.Response(status=500),
+    "elsewhere": lambda: web.Response(
+        status=302, headers={"Location": "http://127.0.0.1:1/.well-known/openid-configuration"}
+    ),
+}
+
+
+@pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/keys", "/token"])
+@pytest.mark.parametrize("how", list(BROKEN))
+async def test_provider_that_is_broken_is_away(
+    hub: HubUnderTest, provider: HostileProvider, path: str, how: str
+) -> None:
+    provider.broken[path] = BROKEN[how]
+    visitor = Visitor(hub)
+    answer = await visitor.send("GET", "/api/auth/oidc/start")
+    if path != "/.well-known/openid-configuration":
+        back = provider.authorize(answer.headers["Location"])
+        answer = await visitor.send("GET", back)
+    assert (answer.status, answer.json["code"]) == (503, "unavailable")
+    assert SESSION not in visitor.cookies
+
+
+@pytest.mark.parametrize("more", ["", "&code=a&code=b", "&code=", "&code=a&error=b"])
+async def test_answer_without_one_code_is_malformed(hub: HubUnderTest, more: str) -> None:
+    answer = await Visitor(hub).send("GET", "/api/auth/oidc/callback?state=s" + more)
+    assert (answer.status, answer.json["code"]) == (400, "invalid_parameter")
+
+
+async def test_provider_that_refuses_signs_nobody_in(
+    hub: HubUnderTest, provider: HostileProvider
+) -> None:
+    visitor = Visitor(hub)
+    back = provider.authorize(await visitor.begin()).replace("code=code-0", "error=access_denied")
+    assert (await visitor.send("GET", back)).status == 403
 
 
 async def test_changed_keys_are_fetched_anew_but_not_for_every_token(

@@ -77,6 +77,15 @@ async def test_another_site_cannot_press_the_button(hub: HubUnderTest) -> None:
     assert (await Visitor(hub).send("POST", path, headers=own)).status == 303
 
 
+@pytest.mark.parametrize("host", ["hub.lan", "10.0.0.7:8080", "[fd00::1]", "", ":x", "a@localhost"])
+async def test_nobody_signs_in_over_a_network_in_plain_sight(hub: HubUnderTest, host: str) -> None:
+    path = await link_for(hub)
+    refused = await Visitor(hub).send("POST", path, headers={"Host": host})
+    assert refused.status in (400, 403)
+    assert "Set-Cookie" not in refused.headers
+    assert (await Visitor(hub).send("POST", path)).status == 303
+
+
 async def test_session_that_came_with_the_request_is_replaced_and_ended(hub: HubUnderTest) -> None:
     attacker = Visitor(hub)
     await attacker.send("POST", await link_for(hub))
