@@ -21,9 +21,11 @@ import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import msgspec
 from radar_audit_runtime.probes import Probes
 from radar_audit_runtime.tasks import Tasks
 
@@ -34,6 +36,7 @@ from .capture.logfile import CHECKPOINT_KEY, LogfileSource
 from .capture.record import AuditRecord, Skipped
 from .capture.tls import ServerTls
 from .capture.webhook import WebhookLimits, WebhookSource
+from .cluster_settings import Applied, apply
 from .deliver import Deliverer, DeliveryLimits
 from .errors import CollectorError, SpoolUnavailableError
 from .heartbeat import Heartbeat, SelfDescription
@@ -71,7 +74,8 @@ class App:
         self._collector_id = settings.resolved_collector_id()
         self.spool = Spool(settings.spool_dir, settings.spool_max_bytes, on_lost=self._on_lost)
         self._identity = Identity(self.spool, settings.org_id)
-        self._intake = Intake(self.spool, metrics, settings.classify_rules(None))
+        self._applied = Applied(settings.classify_rules(None))
+        self._intake = Intake(self.spool, metrics, self._applied.rules)
         self._client = HubClient(
             HubAddress(
                 settings.hub_url,
@@ -321,7 +325,22 @@ class App:
                 "nothing is delivered until they agree",
                 extra={"setting": self._settings.org_id, "token": known.org_id},
             )
-        self._intake.rules = self._settings.classify_rules(self._identity.org_id)
+        own = self._settings.classify_rules(self._identity.org_id)
+        try:
+            applied = apply(own, None if known is None else known.capture)
+        except msgspec.ValidationError as exc:
+            _logger.warning(
+                "the hub sent capture settings that this version cannot read; the ones from "
+                "before stay in force",
+                extra={"reason": str(exc)},
+            )
+            applied = replace(self._applied, rules=replace(self._applied.rules, org_id=own.org_id))
+        else:
+            self._identity.applied_etag = None if known is None else known.capture_etag
+        self._applied = applied
+        self._intake.rules = applied.rules
+        if self._gateway is not None:
+            self._gateway.apply(is_on=applied.is_on, required=applied.required)
         self.spool.announce()
 
 

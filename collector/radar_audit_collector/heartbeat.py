@@ -127,7 +127,6 @@ class Heartbeat:
 
     async def _describe(self) -> HeartbeatRequest:
         stats = self._spool.stats
-        known = self._identity.known
         try:
             open_sessions = await self._open_session_ids()
         except SpoolUnavailableError:
@@ -146,7 +145,7 @@ class Heartbeat:
             ),
             losses=self._metrics.losses,
             open_sessions=open_sessions[:MAX_OPEN_SESSIONS],
-            capture_hash=None if known is None else known.capture_etag,
+            capture_hash=self._identity.applied_etag,
             upgrade=self._upgrade,
         )
 

@@ -40,6 +40,8 @@ class Identity:
         self._configured_org_id = configured_org_id
         self._known: Known | None = None
         self._is_stored = True
+        # The tag of the capture settings that are in force here: what the hub is told.
+        self.applied_etag: str | None = None
 
     @property
     def known(self) -> Known | None:

@@ -72,7 +72,7 @@ async def test_org_is_learnt_from_the_hub_and_kept_for_a_start_without_it(tmp_pa
     log = tmp_path / "audit.log"
     log.write_bytes(b"")
     async with running_hub() as hub:
-        hub.capture, hub.capture_etag = {"x": 1}, "etag-1"
+        hub.capture, hub.capture_etag = {"attach": True}, "etag-1"
         process = CollectorProcess(
             tmp_path / "data", hub.url, logfile_path=log, heartbeat_seconds=0.1
         )
@@ -90,6 +90,32 @@ async def test_org_is_learnt_from_the_hub_and_kept_for_a_start_without_it(tmp_pa
         assert await process.ready() == "ok"  # a hub that is away loses nothing
         await hub.start(port)
         await hub.until(lambda: rows(hub) == [("mine", "started")])
+        assert await process.terminate() == 0
+
+
+async def test_capture_settings_of_the_cluster_count_from_the_next_line_on(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    log.write_bytes(b"")
+    async with running_hub() as hub:
+        hub.capture, hub.capture_etag = {"exclude_namespaces": ["payments"]}, "etag-1"
+        process = CollectorProcess(
+            tmp_path / "data", hub.url, logfile_path=log, heartbeat_seconds=0.1
+        )
+        await process.start()
+        await hub.until(lambda: any(b.capture_hash == "etag-1" for b in hub.heartbeats))
+        with log.open("ab") as file:
+            file.write(audit_line("unseen", namespace="payments") + b"\n")
+        await until_counted(process, 'records_ignored_total{reason="namespace_excluded"}')
+        # A newer hub's settings, which this version cannot read, change nothing and are not echoed.
+        hub.capture, hub.capture_etag = {"new_switch": True}, "etag-2"
+        seen = len(hub.heartbeats)
+        await hub.until(lambda: len(hub.heartbeats) > seen + 3)
+        assert hub.heartbeats[-1].capture_hash == "etag-1"
+        hub.capture, hub.capture_etag = None, None
+        await hub.until(lambda: hub.heartbeats[-1].capture_hash is None)
+        with log.open("ab") as file:
+            file.write(audit_line("seen", namespace="payments") + b"\n")
+        await hub.until(lambda: rows(hub) == [("seen", "started")])
         assert await process.terminate() == 0
 
 

@@ -81,6 +81,18 @@ async def test_required_refuses_before_the_api_server_hears_of_it(tmp_path: Path
         assert await asyncio.to_thread(ask_version, world) == OK
 
 
+async def test_policy_changes_for_the_next_terminal_of_a_running_relay(tmp_path: Path) -> None:
+    async with running_world(tmp_path, serve) as world:
+        world.journal.answer = False
+        world.journal.order("policy", required=True)
+        await world.until(lambda: world.relay.required)
+        answer = await asyncio.to_thread(open_terminal, world)
+        assert answer.startswith(b"HTTP/1.1 503")
+        world.journal.order("policy", required=False)
+        await world.until(lambda: not world.relay.required)
+        assert await asyncio.to_thread(open_terminal, world) == SWITCHING
+
+
 async def test_required_lets_a_terminal_pass_that_is_stored(tmp_path: Path) -> None:
     async with running_world(tmp_path, serve, failure_policy="required") as world:
         assert await asyncio.to_thread(open_terminal, world) == SWITCHING

@@ -166,9 +166,8 @@ class Connection(Pair):
         terminal = None
         if decision.exec is not None:
             terminal = Terminal(self._plane.link, decision.exec, decision.audit_id)
-            if self._plane.config.failure_policy == "required" and not await terminal.may_start(
-                self._plane.config.required_ms / 1000
-            ):
+            wait_seconds = self._plane.config.required_ms / 1000
+            if self._plane.required and not await terminal.may_start(wait_seconds):
                 self._plane.counters.add("exec_not_recorded_refused")
                 self._refuse(NOT_RECORDED)
                 return
@@ -227,7 +226,7 @@ class Connection(Pair):
     async def _start(self, terminal: Terminal) -> bool:
         """Tell the journal; tell whether the client may have its 101."""
         plane = self._plane
-        required = plane.config.failure_policy == "required"
+        required = plane.required  # of the moment: the policy may change while it waits
         wait_ms = plane.config.required_ms if required else plane.config.confirm_ms
         self._terminal = terminal
         plane.counters.add("exec_opened")

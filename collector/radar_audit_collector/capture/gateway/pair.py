@@ -37,6 +37,7 @@ class Plane(Protocol):
     upstream: Upstream
     link: Link
     capture: bool
+    required: bool
 
     def take_lane(self) -> bool:
         """Take one of the few fast lanes (see `Side.widen`), or tell that none is free."""

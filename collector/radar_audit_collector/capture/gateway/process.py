@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .config import RelayConfig
+from .config import FailurePolicy, RelayConfig
 from .journal import GatewayJournal, Heard
 from .messages import MAX_LINE_BYTES, decode, encode
 from .trust import small_environment
@@ -98,6 +98,12 @@ class RelayProcess:
         """Look at requests or relay everything blind (the kill switch), from now on."""
         self._config = replace(self._config, capture=on)
         self._order("capture", on=on)
+
+    def set_required(self, *, required: bool) -> None:
+        """Refuse terminals whose start cannot be recorded, or let them go on, from now on."""
+        policy: FailurePolicy = "required" if required else "open"
+        self._config = replace(self._config, failure_policy=policy)
+        self._order("policy", required=required)
 
     def set_upstream(self, host: str, port: int, server_name: str) -> None:
         """Use another API server for new connections."""

@@ -43,6 +43,7 @@ class Relay:
         """Read the certificates; nothing listens yet. Raises OSError, ssl.SSLError."""
         self.config = config
         self.capture = config.capture
+        self.required = config.failure_policy == "required"
         self.counters = Counters()
         self.head_times = Timings(HEAD_BOUNDS_SECONDS)
         self.buffers = Buffers()
@@ -240,6 +241,8 @@ class Relay:
             self.drain(float(order["seconds"]))
         elif kind == "capture":
             self.capture = bool(order["on"])
+        elif kind == "policy":
+            self.required = bool(order["required"])
         elif kind == "upstream":
             self.upstream.endpoint = Endpoint(
                 str(order["host"]), int(order["port"]), str(order["server_name"])

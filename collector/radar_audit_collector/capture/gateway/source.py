@@ -49,6 +49,8 @@ class GatewaySource:
     ) -> None:
         """Nothing is made and nothing listens before `start`."""
         self._drain_seconds = settings.drain_seconds
+        self._own_capture = config.capture
+        self._own_required = config.failure_policy == "required"
         self._trust = Trust(settings)
         self._metrics = GatewayMetrics(metrics.registry, lambda: self._trust.leaf_ends)
         self._journal = GatewayJournal(spool, accept, rules, metrics)
@@ -73,6 +75,14 @@ class GatewaySource:
     def open_session_ids(self) -> list[str]:
         """Return the ids of the terminals that are open now."""
         return self._journal.open_session_ids()
+
+    def apply(self, *, is_on: bool, required: bool | None) -> None:
+        """Look at requests or relay everything blind, and refuse what cannot be recorded or not.
+
+        `required` null: as this collector's own setting says.
+        """
+        self._relay.set_capture(on=is_on and self._own_capture)
+        self._relay.set_required(required=self._own_required if required is None else required)
 
     async def start(self) -> None:
         """Make keys, start the relay, and wait until it listens, though not for ever.
