@@ -221,12 +221,12 @@ class PolicyReconciler:
     ) -> None:
         memory.acknowledged, memory.is_forced = (version, is_dry_run), False
         memory.retention, memory.destinations = answer.retention, answer.destinations
-        memory.revision, memory.failing_at = answer.revision, ""
+        memory.failing_at = ""
         memory.sync = SyncResult(kind="tried" if is_dry_run else "synced")
         if not is_dry_run:
             memory.enforced = version
-        if answer.result == "stored":
-            memory.good_at = self._now()
+        if answer.result == "stored":  # else others moved the revision, and nothing is new here
+            memory.good_at, memory.revision = self._now(), answer.revision
         if answer.overridden is not None and answer.retention is not None:
             memory.sync = overridden(answer.overridden)
 

@@ -266,6 +266,8 @@ class ApiServer:
                 async with self._changed:
                     if self._version <= seen:
                         await self._changed.wait()
+        except ConnectionError:
+            return answer
         except asyncio.CancelledError:
             if request.transport is not None:
                 request.transport.abort()
