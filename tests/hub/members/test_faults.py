@@ -61,29 +61,26 @@ async def _people(hub: HubUnderTest) -> tuple[dict[str, str], dict[str, Any]]:
     return tokens, made.json
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["create", "update", "delete", "role", "remove", "leave", "invite", "resend", "revoke",
-     "accept"],
-)  # fmt: skip
 async def test_fault_between_a_change_and_its_events_leaves_neither(
-    any_hub: HubUnderTest, monkeypatch: pytest.MonkeyPatch, name: str
+    any_hub: HubUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens, made = await _people(any_hub)
-    token = made["url"].partition("#token=")[2]
-    method, path, body, who = _steps(made["id"], token)[name]
+    steps = _steps(made["id"], made["url"].partition("#token=")[2])
     before = await _state(any_hub)
 
     async def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("a fault that a test makes")
 
     monkeypatch.setattr(changes, "record", broken)
-    assert (await any_hub.send(method, path, json=body, token=tokens[who])).status == 500
-    assert await _state(any_hub) == before
+    for name, (method, path, body, who) in steps.items():
+        answer = await any_hub.send(method, path, json=body, token=tokens[who])
+        assert answer.status == 500, name  # so it came as far as the events
+        assert await _state(any_hub) == before, name
     monkeypatch.undo()
-    answer = await any_hub.send(method, path, json=body, token=tokens[who])
-    assert answer.status in {200, 201, 204}, answer.body
-    assert await _state(any_hub) != before
+    for name in ("accept", "invite", "update", "leave", "create", "delete"):
+        method, path, body, who = steps[name]
+        answer = await any_hub.send(method, path, json=body, token=tokens[who])
+        assert answer.status in {200, 201, 204}, (name, answer.body)
 
 
 async def test_connection_that_is_lost_in_the_middle_leaves_neither(
@@ -94,8 +91,6 @@ async def test_connection_that_is_lost_in_the_middle_leaves_neither(
     token = made["url"].partition("#token=")[2]
     real = record
     for name, (method, path, body, who) in _steps(made["id"], token).items():
-        if name == "delete":
-            continue
         before = await _state(hub)
 
         async def cut(conn: Any, *args: Any, **more: Any) -> Any:

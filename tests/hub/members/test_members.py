@@ -166,7 +166,7 @@ async def _statuses(*answers: Any) -> list[int]:
 
 
 async def test_two_owners_who_demote_one_another_leave_one(any_hub: HubUnderTest) -> None:
-    for _ in range(5):
+    for _ in range(3):
         a, b = await human(any_hub), await human(any_hub)
         first = await human_of(any_hub, any_hub.owner)
         await _set_role(any_hub, first, "viewer", a.token)

@@ -16,7 +16,7 @@ from tests.support.collector_posts import stored_rows
 from tests.support.hub_builder import ORG, Answer, HubUnderTest, running_hub
 from tests.support.membership import Human, human, org_path, stranger
 
-PEOPLE = 12
+PEOPLE = 6
 
 
 @dataclass

@@ -8,4 +8,4 @@ from tests.support.outbox_kills import kill_workers
 
 
 async def test_killed_replicas_lose_no_work(database_url: str, tmp_path: Path) -> None:
-    await kill_workers(database_url, tmp_path / "done", rows=40, kills=2, seed=5)
+    await kill_workers(database_url, tmp_path / "done", rows=30, kills=1, seed=5)
