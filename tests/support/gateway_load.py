@@ -29,10 +29,11 @@ _SLACK_BYTES = 16 * MIB
 
 @dataclass(frozen=True)
 class Load:
-    """A relay process under load."""
+    """A relay process under load; `idle_bytes` is what it had in memory before."""
 
     field: Field
     relay: Contestant
+    idle_bytes: int
 
     def descriptors(self) -> int:
         return psutil.Process(self.relay.pid).num_fds()
@@ -75,9 +76,9 @@ class Load:
 @contextlib.asynccontextmanager
 async def running_load(folder: Path) -> AsyncIterator[Load]:
     async with running_field(folder, peers=False) as field:
-        load = Load(field, field.contestants["ours"])
-        await load.traffic()  # what is made at first use is no part of any figure
-        yield load
+        relay = field.contestants["ours"]
+        await Load(field, relay, 0).traffic()  # what is made at first use is no part of any figure
+        yield Load(field, relay, relay.rss_bytes())
 
 
 async def connect_again_and_again(load: Load, count: int) -> str:
@@ -94,10 +95,10 @@ async def connect_again_and_again(load: Load, count: int) -> str:
 
 async def hold_terminals(load: Load, count: int) -> float:
     """Hold `count` terminals open, with traffic beside them; return the KiB of RSS of each."""
-    before, memory = load.descriptors(), load.relay.rss_bytes()
+    before = load.descriptors()
     async with load.held("sessions", n=count) as told:
         assert b'"Failures":0' in told
-        each = (load.relay.rss_bytes() - memory) / count / KIB
+        each = (load.relay.rss_bytes() - load.idle_bytes) / count / KIB
         assert load.descriptors() >= before + 2 * count
         await load.traffic()
     await load.until_descriptors(before)
@@ -110,13 +111,13 @@ async def stall_readers(load: Load, count: int, *, until_closed: bool = True) ->
     What the server still sends when they have gone keeps a connection for seconds: `until_closed`
     waits for that.
     """
-    before, memory = load.descriptors(), load.relay.rss_bytes()
+    before = load.descriptors()
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(count):
             await stack.enter_async_context(load.held("stall", proto="h1", n=GIB))
         await load.traffic()
         await load.field.client(load.relay, "keys", n=20)
-        each = (load.relay.rss_bytes() - memory) / count / KIB
+        each = (load.relay.rss_bytes() - load.idle_bytes) / count / KIB
     if until_closed:
         await load.until_descriptors(before)
     return each
