@@ -8,10 +8,9 @@ real ones check.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from radar_audit_hub.settings_billing import StripeSettings
@@ -20,7 +19,7 @@ from radar_audit_hub.store.schema import org
 from sqlalchemy import update
 
 from tests.support.browsers import signed_in
-from tests.support.hub_builder import ORG, Answer, HubUnderTest, sqlite_hub
+from tests.support.hub_builder import ORG, Answer, HubUnderTest
 from tests.support.openid_provider import CLIENT_ID, CLIENT_SECRET, OpenIdProvider
 from tests.support.stripe_server import SECRET_KEY, WEBHOOK_SECRET, StripeServer, running_stripe
 from tests.support.visitor import PUBLIC_URL, SESSION
@@ -78,15 +77,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(template: Path, folder: Path, provider: OpenIdProvider) -> AsyncIterator[Stage]:
-    """Serve a hub with somebody and something in it; its clock stands at the real time."""
+async def staged(
+    serve: Callable[..., AbstractAsyncContextManager[HubUnderTest]], provider: OpenIdProvider
+) -> AsyncIterator[Stage]:
+    """Have a hub served by `serve`, fill it, and let its clock stand at the real time."""
     now_ms = time.time_ns() // 1_000_000
     async with (
         running_stripe(lambda: now_ms // 1000) as stripe,
         workos_server() as workos,
-        sqlite_hub(
-            template,
-            folder,
+        serve(
             public_url=PUBLIC_URL,
             stripe=StripeSettings(
                 secret_key=SECRET_KEY,
