@@ -25,6 +25,9 @@ from tests.support.openid_provider import (
 )
 from tests.support.visitor import CALLBACK, LOGIN, PUBLIC_URL, SESSION, Visitor
 
+# A machine that never built the provider fetches and builds it first.
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIdProvider]:
