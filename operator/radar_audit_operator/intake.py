@@ -76,10 +76,14 @@ class Intake:
         gone = {key for key in self._world.secret_versions if key.namespace == namespace} - listed
         for key in gone:
             del self._world.secret_versions[key]
-        is_new = namespace not in self._world.watched_secrets
-        self._world.watched_secrets.add(namespace)
-        for key in gone if not is_new else ():
+        for key in gone:
             self._secret_changed(key)
+        if namespace not in self._world.watched_secrets:
+            # A Secret may have changed between the time it was read and this list.
+            self._world.watched_secrets.add(namespace)
+            self._queue_namespace(namespace)
+            if namespace == self._own_namespace:
+                self.queue_hubs()
 
     def forget_secrets(self, namespace: str) -> None:
         """End the watch of a namespace's Secrets: they are read when needed instead."""

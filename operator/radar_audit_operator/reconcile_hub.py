@@ -35,7 +35,7 @@ from .world import World
 from .writer import Writer
 
 _logger = logging.getLogger(__name__)
-_FIRST_RESYNC_SECONDS = 1.0
+_FIRST_RESYNC_SECONDS = 0.3
 
 
 class HubReconciler:
