@@ -35,29 +35,32 @@ async def denials(hub: HubUnderTest) -> list[dict[str, Any]]:
     return sorted(page["events"], key=lambda event: int(event["seq"]))
 
 
-@pytest.mark.parametrize("role", ["auditor", "member", "viewer"])
-async def test_cluster_action_denied_row_is_written(hub: HubUnderTest, role: str) -> None:
-    await hub.add_cluster()
-    token = await hub.add_person(role=role)
-    for action in ATTEMPTS:
-        refused = await attempt(hub, action, token)
+async def test_cluster_action_denied_row_is_written(any_hub: HubUnderTest) -> None:
+    await any_hub.add_cluster()
+    tokens = {role: await any_hub.add_person(role=role) for role in ("auditor", "member", "viewer")}
+    attempts = [(role, action) for role in tokens for action in ATTEMPTS]
+    for role, action in attempts:
+        refused = await attempt(any_hub, action, tokens[role])
         assert (refused.status, refused.json["required_role"]) == (403, "owner")
-    found = await denials(hub)
-    assert [row["metadata"] for row in found] == [
-        {
-            "attempted_action": action,
-            "role": role,
-            "required_role": "owner",
-            "status": 403,
-            "source": "hub",
-            "via_pat": "token 2",
-        }
-        for action in ATTEMPTS
+    found = await denials(any_hub)
+    numbers = {role: number for number, role in enumerate(tokens, 2)}
+    assert [(row["actor_user_id"], row["actor_email"], row["metadata"]) for row in found] == [
+        (
+            f"user_{numbers[role]}",
+            f"p{numbers[role]}@acme.com",
+            {
+                "attempted_action": action,
+                "role": role,
+                "required_role": "owner",
+                "status": 403,
+                "source": "hub",
+                "via_pat": f"token {numbers[role]}",
+            },
+        )
+        for role, action in attempts
     ]
-    for row in found:
-        assert (row["target_type"], row["target_id"]) == ("cluster", "cl_1")
-        assert (row["actor_user_id"], row["actor_email"]) == ("user_2", "p2@acme.com")
-    assert (await hub.get(ONE)).json["name"] == "prod"
+    assert {(row["target_type"], row["target_id"]) for row in found} == {("cluster", "cl_1")}
+    assert (await any_hub.get(ONE)).json["name"] == "prod"
 
 
 async def test_owners_token_without_the_scope_is_told_which(hub: HubUnderTest) -> None:

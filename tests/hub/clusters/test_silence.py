@@ -243,16 +243,16 @@ async def test_two_replicas_assume_each_end_once(collector: Poster) -> None:
     assert len(await ends(collector)) == 5
 
 
-async def test_instance_that_comes_back_meanwhile_is_left_alone(collector: Poster) -> None:
-    hub = collector.under_test.hub
-    await collector.send(a_start("s-1"))
-    await beat(collector, "s-1")
-    pass_time(collector)
+async def test_instance_that_comes_back_meanwhile_is_left_alone(small: Poster) -> None:
+    hub = small.under_test.hub
+    await small.send(a_start("s-1"))
+    await beat(small, "s-1")
+    pass_time(small)
     async with hub.db.read() as conn:
         (silent,) = await silent_instances(conn, hub.now_ms() - SILENT_MS, 10)
-    await beat(collector, "s-1")
+    await beat(small, "s-1")
     assert await end_sessions_of(hub, silent) == 0
-    assert (await ends(collector), await gaps(collector)) == ([], [])
+    assert (await ends(small), await gaps(small)) == ([], [])
 
 
 async def test_fault_on_the_way_leaves_neither_end_nor_gap_and_is_tried_again(

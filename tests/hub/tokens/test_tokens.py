@@ -135,20 +135,18 @@ async def test_member_revokes_own_tokens_only_and_an_owner_any(hub: HubUnderTest
     assert (await hub.get("/api/me", token=other)).status == 401
 
 
-@pytest.mark.parametrize("role", ["auditor", "viewer"])
-async def test_roles_without_tokens_of_their_own_are_refused(hub: HubUnderTest, role: str) -> None:
-    token = await hub.add_person(role=role)
-    for method, path in (("GET", PATS), ("POST", PATS), ("DELETE", f"{PATS}/pat_2")):
-        refused = await hub.send(method, path, token=token, json={"name": "x"})
-        assert refused.status == 403
-        assert refused.json["required_roles"] == ["owner", "member"]
+async def test_roles_without_tokens_of_their_own_are_refused(hub: HubUnderTest) -> None:
+    for role in ("auditor", "viewer"):
+        token = await hub.add_person(role=role)
+        for method, path in (("GET", PATS), ("POST", PATS), ("DELETE", f"{PATS}/pat_2")):
+            refused = await hub.send(method, path, token=token, json={"name": "x"})
+            assert refused.status == 403
+            assert refused.json["required_roles"] == ["owner", "member"]
 
 
-@pytest.mark.parametrize(
-    "path", [f"{PATS}/pat_9", f"{PATS}/cl_1", f"{PATS}/pat_%00", f"{PATS}/%F0"]
-)
-async def test_unknown_token_is_not_found(hub: HubUnderTest, path: str) -> None:
-    assert (await hub.send("DELETE", path)).status == 404
+async def test_unknown_token_is_not_found(hub: HubUnderTest) -> None:
+    for name in ("pat_9", "cl_1", "pat_%00", "%F0"):
+        assert (await hub.send("DELETE", f"{PATS}/{name}")).status == 404
 
 
 async def test_foreign_token_looks_like_an_unknown_one(hub: HubUnderTest) -> None:
@@ -182,30 +180,28 @@ async def test_tokens_of_a_person_are_bounded(
     assert (refused.status, refused.json["code"]) == (409, "conflict")
 
 
-@pytest.mark.parametrize(
-    ("body", "field", "message"),
-    [
-        ({"name": ""}, "name", "must be 1 to 100 printable"),
-        ({"name": " x"}, "name", "must be 1 to 100 printable"),
-        ({"name": "a\nb"}, "name", "must be 1 to 100 printable"),
-        ({"name": "n" * 101}, "name", "must be 1 to 100 printable"),
-        ({"scopes": []}, "scopes", "must name at least one"),
-        ({"scopes": ["org:read", "audit:raed"]}, "scopes[1]", "did you mean audit:read?"),
-        ({"scopes": ["%"]}, "scopes[0]", "known are audit:read, audit:write"),
-        ({"expires_at": "tomorrow"}, "expires_at", "RFC 3339"),
-        ({"expires_at": format_ms(NOW_MS + 59_999)}, "expires_at", "from 1 minute to 3650 days"),
-        ({"expires_at": format_ms(NOW_MS + 3651 * DAY_MS)}, "expires_at", "from 1 minute"),
-        ({"expire_at": None}, "expire_at", "the nearest one is expires_at"),
-    ],
-)
-async def test_wrong_field_is_named(
-    hub: HubUnderTest, body: dict[str, Any], field: str, message: str
-) -> None:
-    answer = await make(hub, **body)
-    assert answer.status == 422
-    (error,) = answer.json["errors"]
-    assert error["field"] == field
-    assert message in error["message"]
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"name": ""}, "name", "must be 1 to 100 printable"),
+    ({"name": " x"}, "name", "must be 1 to 100 printable"),
+    ({"name": "a\nb"}, "name", "must be 1 to 100 printable"),
+    ({"name": "n" * 101}, "name", "must be 1 to 100 printable"),
+    ({"scopes": []}, "scopes", "must name at least one"),
+    ({"scopes": ["org:read", "audit:raed"]}, "scopes[1]", "did you mean audit:read?"),
+    ({"scopes": ["%"]}, "scopes[0]", "known are audit:read, audit:write"),
+    ({"expires_at": "tomorrow"}, "expires_at", "RFC 3339"),
+    ({"expires_at": format_ms(NOW_MS + 59_999)}, "expires_at", "from 1 minute to 3650 days"),
+    ({"expires_at": format_ms(NOW_MS + 3651 * DAY_MS)}, "expires_at", "from 1 minute"),
+    ({"expire_at": None}, "expire_at", "the nearest one is expires_at"),
+]
+
+
+async def test_wrong_field_is_named(hub: HubUnderTest) -> None:
+    for body, field, message in WRONG:
+        answer = await make(hub, **body)
+        assert answer.status == 422
+        (error,) = answer.json["errors"]
+        assert error["field"] == field
+        assert message in error["message"]
     assert await names(hub) == ["token 1"]
 
 
@@ -233,13 +229,13 @@ async def test_default_end_is_the_organizations(hub: HubUnderTest) -> None:
     assert forever.json["expires_at"] is None
 
 
-@pytest.mark.parametrize("scope", [s for s in SCOPES if s != "tokens:write"])
-async def test_only_the_scope_for_it_makes_tokens(hub: HubUnderTest, scope: str) -> None:
-    token = await hub.add_person(scopes=[scope])
-    refused = await make(hub, token, scopes=[scope])
-    assert (refused.status, refused.json["required_scope"]) == (403, "tokens:write")
-    seen = await hub.get(PATS, token=token)
-    assert seen.status == (200 if scope == "org:read" else 403)
+async def test_only_the_scope_for_it_makes_tokens(hub: HubUnderTest) -> None:
+    for scope in (one for one in SCOPES if one != "tokens:write"):
+        token = await hub.add_person(scopes=[scope])
+        refused = await make(hub, token, scopes=[scope])
+        assert (refused.status, refused.json["required_scope"]) == (403, "tokens:write")
+        seen = await hub.get(PATS, token=token)
+        assert seen.status == (200 if scope == "org:read" else 403)
 
 
 async def test_token_revoked_meanwhile_makes_no_other(
@@ -257,19 +253,19 @@ async def test_token_revoked_meanwhile_makes_no_other(
     assert (await make(hub, member)).status == 401
 
 
-@pytest.mark.parametrize("step", ["note", "record"])
 async def test_fault_between_token_and_row_leaves_neither(
-    any_hub: HubUnderTest, monkeypatch: pytest.MonkeyPatch, step: str
+    any_hub: HubUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = (await make(any_hub)).json
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    with monkeypatch.context() as broken:
-        broken.setattr(changes.Change if step == "note" else changes, step, fail)
-        assert (await make(any_hub, name="b")).status == 500
-        assert (await any_hub.send("DELETE", f"{PATS}/{made['id']}")).status == 500
+    for place, step in ((changes.Change, "note"), (changes, "record")):
+        with monkeypatch.context() as broken:
+            broken.setattr(place, step, fail)
+            assert (await make(any_hub, name="b")).status == 500
+            assert (await any_hub.send("DELETE", f"{PATS}/{made['id']}")).status == 500
     assert sorted(await names(any_hub)) == ["ci-bot", "token 1"]
     assert len(await rows(any_hub, "pat.created", "pat.revoked")) == 1
 
