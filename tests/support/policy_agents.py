@@ -88,3 +88,18 @@ async def told(hub: HubUnderTest) -> list[dict[str, Any]]:
     # Within one millisecond pages are in no order that a test could know.
     events = sorted(answer.json["events"], key=lambda event: int(event["seq"]))
     return [event["metadata"] for event in events]
+
+
+def collector_beat() -> dict[str, Any]:
+    """What a collector says of itself."""
+    return {
+        "collector_id": "node-1",
+        "instance_id": "i-1",
+        "version": "0.1.0",
+        "sources": ["gateway"],
+        "sent_at": "2026-11-18T00:00:00Z",
+        "spool": {"events": 0, "bytes": 0, "oldest_at": None, "dead_letters": 0},
+        "losses": {},
+        "open_sessions": [],
+        "capture_hash": None,
+    }

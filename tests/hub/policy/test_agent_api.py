@@ -11,7 +11,7 @@ from radar_audit_hub.store.purge import purge_step
 
 from tests.support.hub_builder import ORG, HubUnderTest
 from tests.support.log_rows import DAY_MS, make_event
-from tests.support.policy_agents import HOUR_MS, Operator, operator, told
+from tests.support.policy_agents import HOUR_MS, Operator, collector_beat, operator, told
 
 WEEK: dict[str, Any] = {"retention": {"max_age_hours": 168}}
 KEY = "cluster/cl_1"
@@ -304,20 +304,6 @@ async def test_capture_settings_reach_the_collectors(hub: HubUnderTest) -> None:
     assert state["etag"] != answer["capture"]["etag"]
     refused = await agent.put(agent.owner(), capture={"attach": True})
     assert refused.json["errors"][0]["field"] == "capture"
-
-
-def collector_beat() -> dict[str, Any]:
-    return {
-        "collector_id": "node-1",
-        "instance_id": "i-1",
-        "version": "0.1.0",
-        "sources": ["gateway"],
-        "sent_at": "2026-11-18T00:00:00Z",
-        "spool": {"events": 0, "bytes": 0, "oldest_at": None, "dead_letters": 0},
-        "losses": {},
-        "open_sessions": [],
-        "capture_hash": None,
-    }
 
 
 async def test_secrets_are_kept_sealed_and_never_returned(
