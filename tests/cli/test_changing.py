@@ -121,6 +121,24 @@ def test_no_answer_is_no_yes(filled: ContractHub, answer: bytes) -> None:
     assert DELETE not in [asked for asked, _ in filled.sent]
 
 
+def test_an_org_is_left_and_deleted_by_its_own_name(hub: ContractHub, cli: Cli) -> None:
+    org = f"/orgs/{ORG}"
+    hub.answers = {
+        f"GET {org}": {"id": ORG, "name": "Acme"},
+        f"DELETE {org}": None,
+        f"DELETE {org}/members/user_alice": None,
+    }
+    left = cli("members", "leave", "--yes")
+    assert (left.code, left.err) == (0, f"you are no longer a member of {ORG}\n")
+    gone = cli("orgs", "delete", "--yes")
+    assert (gone.code, gone.err) == (0, f"organization {ORG} deleted\n")
+    assert [asked for asked, _ in hub.sent] == [
+        f"DELETE {org}/members/user_alice",
+        f"GET {org}",
+        f"DELETE {org}",
+    ]
+
+
 def test_a_name_that_several_have_is_refused_with_their_ids(filled: ContractHub, cli: Cli) -> None:
     result = cli("clusters", "delete", "twin", "--yes")
     assert result.code == 2
