@@ -224,6 +224,8 @@ def test_commands_actions_types_and_contexts_are_completed(cli: Cli) -> None:
     assert _completed("query", "--action", "pod.exec_e") == ["pod.exec_ended"]
     assert "pod.*" in _completed("query", "--action", "pod.")
     assert set(ACTIONS) < set(_completed("query", "--action", ""))
+    assert _completed("clusters", "rot") == ["rotate-token"]
+    assert _completed("billing", "checkout", "t") == ["team"]
     assert _completed("tail", "--type", "org_") == ["org_invitation", "org_member"]
     assert _completed("query", "--context", "pr") == ["prelive", "prod"]
     assert _completed("context", "use", "d") == ["dev"]
