@@ -268,7 +268,9 @@ def test_openapi_is_printed(tmp_path: Path) -> None:
     assert json.loads(out)["openapi"].startswith("3.1")
 
 
-@pytest.mark.parametrize("arguments", [(), ("init",), ("serve",), ("member",), ("purge",), ("log",)])
+@pytest.mark.parametrize(
+    "arguments", [(), ("init",), ("serve",), ("member",), ("purge",), ("log",)]
+)
 def test_every_command_explains_itself(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     code, out, _ = run(tmp_path, *arguments, "--help", listen="not read for help")
     assert code == 0
