@@ -20,6 +20,7 @@ from radar_audit_hub.names import NAME_TEXT, is_name
 from radar_audit_hub.store.control import Cluster
 
 MAX_LABELS = 32
+MAX_LABEL_CHARS = 128  # old and new labels of a change must fit into one event's metadata
 _WORD = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?\Z")
 _WORD_TEXT = "must be 1 to 63 letters, digits, '-', '_' and '.', such as production"
 # Kubernetes' own form of a label: an optional DNS name and a slash before the name.
@@ -97,8 +98,8 @@ def _errors(name: str, environment: str, labels: Mapping[str, str]) -> list[Fiel
         errors.append(FieldError("environment", _WORD_TEXT))
     if len(labels) > MAX_LABELS:
         errors.append(FieldError("labels", f"must hold at most {MAX_LABELS} labels"))
-    elif not all(map(_LABEL.match, labels)):
-        form = "each name must be one of a Kubernetes label, such as region or acme.com/team"
+    elif not all(len(label) <= MAX_LABEL_CHARS and _LABEL.match(label) for label in labels):
+        form = f"each name must be a Kubernetes label's of at most {MAX_LABEL_CHARS} characters"
         errors.append(FieldError("labels", form))
     elif not all(value == "" or _WORD.match(value) for value in labels.values()):
         form = "each value must be empty, or 1 to 63 letters, digits, '-', '_' and '.'"

@@ -227,6 +227,18 @@ async def test_wrong_field_is_named(hub: HubUnderTest) -> None:
             assert [error["field"] for error in answer.json["errors"]] == [field]
 
 
+async def test_the_longest_labels_fit_into_the_log(hub: HubUnderTest) -> None:
+    first, second = ({f"{c * 64}/{n:03}{c * 60}": c * 63 for n in range(32)} for c in "ab")
+    cluster = await made(hub, labels=first, name="n" * 100)
+    path = f"{CLUSTERS}/{cluster['id']}"
+    body = {"labels": second, "name": "é" * 100, "environment": "e" * 63}
+    assert (await hub.send("PATCH", path, json=body)).status == 200
+    (row,) = await rows(hub, "cluster.updated")
+    assert row["metadata"]["changes"]["labels"] == [first, second]
+    longer = {"labels": {f"{'a' * 66}/{'b' * 62}": ""}}
+    assert (await hub.send("PATCH", path, json=longer)).status == 422
+
+
 async def test_bodies_that_say_nothing_or_too_much_are_refused(hub: HubUnderTest) -> None:
     path = f"{CLUSTERS}/{(await made(hub))['id']}"
     assert (await hub.send("PATCH", path, json={})).status == 422

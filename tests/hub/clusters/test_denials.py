@@ -13,6 +13,7 @@ from radar_audit_hub.errors import TooManyRequestsError
 from radar_audit_hub.store.schema import org_member
 from sqlalchemy import update
 
+from tests.support.browsers import signed_in
 from tests.support.hub_builder import ORG, Answer, HubUnderTest
 from tests.support.log_rows import NOW_MS
 
@@ -78,6 +79,15 @@ async def test_owners_token_without_the_scope_is_told_which(hub: HubUnderTest) -
         "source": "hub",
         "via_pat": "token 2",
     }
+
+
+async def test_person_with_a_session_is_named_without_a_token(hub: HubUnderTest) -> None:
+    await hub.add_cluster()
+    await hub.add_person(role="member")
+    browser = await signed_in(hub, "user_2")
+    assert (await browser.send(hub, "DELETE", ONE)).status == 403
+    (row,) = await denials(hub)
+    assert (row["actor_email"], row["metadata"].get("via_pat")) == ("p2@acme.com", None)
 
 
 async def test_role_lost_after_the_request_was_let_in_is_a_denial(

@@ -12,6 +12,7 @@ from radar_audit_hub.external import handlers
 from radar_audit_hub.external.rules import ALLOWED
 from radar_audit_hub.store.log import append
 
+from tests.support.browsers import signed_in
 from tests.support.hub_builder import ORG, Answer, HubUnderTest
 from tests.support.log_rows import NOW_MS
 
@@ -198,6 +199,9 @@ async def test_only_an_owners_token_with_the_scope_records(hub: HubUnderTest) ->
     refused = await send(hub, an_event(), token=narrow)
     assert (refused.status, refused.json["required_scope"]) == (403, "audit:write")
     assert (await send(hub, an_event(), token=await hub.add_cluster())).status == 401
+    browser = await signed_in(hub)
+    refused = await browser.send(hub, "POST", PATH, json={"events": [an_event()]})
+    assert (refused.status, "not a session" in refused.json["detail"]) == (403, True)
     assert await rows(hub) == []
 
 

@@ -13,6 +13,7 @@ from radar_audit_hub.store.tokens import RevokedPat, revoke_pats_of
 from radar_audit_hub.tokens import handlers
 from sqlalchemy import update
 
+from tests.support.browsers import signed_in
 from tests.support.hub_builder import ORG, Answer, HubUnderTest, running_hub
 from tests.support.log_rows import NOW_MS
 
@@ -218,6 +219,14 @@ async def test_token_makes_none_that_reaches_further_than_itself(hub: HubUnderTe
     assert await rows(hub, "pat.created") == []
     made = await make(hub, own, scopes=["audit:read"])  # no later than the one in use
     assert (made.status, made.json["expires_at"]) == (201, ends)
+
+
+async def test_session_makes_any_token_of_its_person(hub: HubUnderTest) -> None:
+    browser = await signed_in(hub)
+    made = await browser.send(hub, "POST", PATS, json={"name": "all", "expires_at": None})
+    assert (made.status, made.json["scopes"], made.json["expires_at"]) == (201, None, None)
+    (row,) = await rows(hub, "pat.created")
+    assert "via_pat" not in row["metadata"]
 
 
 async def test_default_end_is_the_organizations(hub: HubUnderTest) -> None:
