@@ -29,8 +29,18 @@ class MailServer:
     recipients: list[list[str]] = field(default_factory=list)
     encrypted: list[bool] = field(default_factory=list)
     replies: list[str] = field(default_factory=list)
+    refuses_sender: bool = False
 
-    async def handle_RCPT(  # noqa: N802 - the name that aiosmtpd looks for
+    async def handle_MAIL(  # noqa: N802 - the name that aiosmtpd looks for
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: Any
+    ) -> str:
+        """Take a sender, or refuse everyone."""
+        if self.refuses_sender:
+            return "550 not from here"
+        envelope.mail_from = address
+        return "250 OK"
+
+    async def handle_RCPT(  # noqa: N802 - as above
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: Any
     ) -> str:
         """Take a recipient, or answer what the test wants."""

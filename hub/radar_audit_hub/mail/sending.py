@@ -54,6 +54,9 @@ async def send(hub: Hub, mail: Mail, delivery_id: str) -> None:
         )
     except aiosmtplib.SMTPRecipientsRefused as error:
         raise _refused(error.recipients[0].code) from None
+    except aiosmtplib.SMTPSenderRefused as error:  # which an operator can mend
+        reason = f"the mail server answered {error.code} to the sender's address"
+        raise DeliveryFailedError(reason, retry=True) from None
     except aiosmtplib.SMTPResponseException as error:
         raise _refused(error.code) from None
     except (aiosmtplib.SMTPException, OSError) as error:

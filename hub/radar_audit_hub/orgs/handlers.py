@@ -123,7 +123,7 @@ async def delete_org(request: web.Request) -> web.Response:
     async with changing(request, caller) as change:
         org, _ = await change.lock_as(caller.org_id, OWNER)
         await members.update_org(change.conn, replace(org, deleted_at_ms=change.now_ms))
-        await members.delete_all_members(change.conn, org.id)
+        await members.forget_people(change.conn, org.id)
         await request_cancel(change.conn, org.id, change.now_ms)
         change.note(org.id, "org.deleted", org.id, {"name": org.name})
     return web.Response(status=204)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .control import Member, Org, insert_new, org_of
 from .schema import app_user, org, org_member, pat
-from .schema_members import org_departure, org_domain
+from .schema_members import org_departure, org_domain, org_invitation, org_invitation_token
 from .schema_signin import session
 
 
@@ -167,9 +167,10 @@ async def has_departed(conn: AsyncConnection, org_id: str, user_id: str) -> bool
     return (await conn.execute(statement)).first() is not None
 
 
-async def delete_all_members(conn: AsyncConnection, org_id: str) -> None:
-    """Take everybody out of an org that is deleted in the same transaction."""
-    await conn.execute(delete(org_member).where(org_member.c.org_id == org_id))
+async def forget_people(conn: AsyncConnection, org_id: str) -> None:
+    """Delete who belongs to an org, did, or was to: the org is deleted in the same transaction."""
+    for table in (org_member, org_departure, org_domain, org_invitation_token, org_invitation):
+        await conn.execute(delete(table).where(table.c.org_id == org_id))
 
 
 async def page_own_orgs(

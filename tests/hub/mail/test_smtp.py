@@ -175,6 +175,20 @@ async def test_refusal_is_final_or_tried_again_by_its_kind_and_repeats_no_addres
         assert len(plain.server.mails) == 1
 
 
+async def test_refusal_of_the_sender_is_tried_again(plain: World) -> None:
+    plain.server.refuses_sender = True
+    await plain.put()
+    await deliver_all(plain.hub)
+    row = await plain.row()
+    assert (row.outcome, row.last_error) == (
+        None,
+        "the mail server answered 550 to the sender's address",
+    )
+    plain.server.refuses_sender, plain.hub.clock.now_ms = False, row.due_at
+    await deliver_all(plain.hub)
+    assert (await plain.row()).outcome == "done"
+
+
 async def test_wrong_password_is_tried_again_and_never_logged(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

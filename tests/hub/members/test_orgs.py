@@ -165,6 +165,9 @@ async def test_domain_stays_when_its_owner_has_left(hub: HubUnderTest) -> None:
 async def test_org_deleted_row_is_written_and_the_org_answers_404(any_hub: HubUnderTest) -> None:
     cluster = await any_hub.add_cluster()
     member = await human(any_hub, role="member")
+    await _patch(any_hub, {"allowed_domains": ["acme.com"]})
+    body = {"email": "bob@b.example", "role": "viewer"}
+    assert (await any_hub.send("POST", org_path("invitations"), json=body)).status == 201
     assert (await any_hub.send("DELETE", org_path())).status == 204
     for path in (org_path(), org_path("members"), org_path("audit"), "/api/me"):
         for token in (any_hub.owner, member.token):
@@ -173,8 +176,11 @@ async def test_org_deleted_row_is_written_and_the_org_answers_404(any_hub: HubUn
     assert beat.status == 404
     assert (await any_hub.send("DELETE", org_path())).status == 404
     async with any_hub.hub.db.read() as conn:
-        found = await conn.exec_driver_sql("SELECT action, target_id FROM audit_event")
-        assert [tuple(row) for row in found] == [("org.deleted", ORG)]
+        found = await conn.exec_driver_sql("SELECT action, target_id FROM audit_event ORDER BY seq")
+        assert tuple(found.all()[-1]) == ("org.deleted", ORG)
+        for table in ("org_member", "org_domain", "org_invitation", "org_invitation_token"):
+            left = await conn.exec_driver_sql(f"SELECT count(*) FROM {table}")
+            assert left.scalar_one() == 0
 
 
 async def test_deleted_org_is_in_nobodys_list(hub: HubUnderTest) -> None:
