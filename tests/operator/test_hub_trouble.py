@@ -150,12 +150,12 @@ async def test_an_override_by_an_owner_is_shown_and_not_fought(world: OperatorWo
     await world.until_says("True/Synced")
     world.hub.state.overridden = Override(by="alice@acme.com", until="2026-11-26T10:00:00Z")
     assert app.active is not None
-    app.active.connections.by_name["main"].due = 0.0
+    await world.compare(app)
     await world.until_says("False/OverriddenOnHub")
     assert "alice@acme.com" in world.message()
     puts = len(world.hub.puts(OWNER))
     world.hub.state.overridden = None
-    app.active.connections.by_name["main"].due = 0.0
+    await world.compare(app)
     await world.until_says("True/Synced")
     assert len(world.hub.puts(OWNER)) == puts
 
@@ -169,7 +169,7 @@ async def test_drift_at_the_hub_is_repaired_by_the_next_comparison(world: Operat
     assert app.active is not None
     await world.until(lambda: len(world.hub.heartbeats) == 1)
     world.hub.state.owners.clear()
-    app.active.connections.by_name["main"].due = 0.0
+    await world.compare(app)
     await world.until(lambda: OWNER in world.hub.state.owners)
     await world.until(lambda: f"k8s:{CLUSTER}:-:main" in world.hub.state.owners)
 

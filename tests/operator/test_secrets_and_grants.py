@@ -79,7 +79,7 @@ async def test_without_the_right_to_watch_rotation_is_noticed_by_the_comparison(
     app.active._intake.forget_secrets(OWN)
     await world.settle(app)
     await world.api.apply(secret(OWN, "alerts", url=URL + "-two"))
-    app.active.connections.by_name["main"].due = 0.0
+    await world.compare(app)
     await world.until(lambda: sent_url(world.hub.puts(OWNER)[-1]) == URL + "-two")
 
 
@@ -142,9 +142,7 @@ async def test_a_policy_of_another_namespace_needs_a_grant_and_loses_it(
     assert app.active is not None
     world.hub.state.release_gap_ms = 0
     for _ in range(2):
-        app.active.connections.by_name["main"].due = 0.0
-        beats = len(world.hub.heartbeats)
-        await world.until(lambda beats=beats: len(world.hub.heartbeats) > beats)  # type: ignore[misc] # mypy cannot infer a default's lambda
+        await world.compare(app)
     assert owner not in world.hub.state.owners
 
 
@@ -195,11 +193,11 @@ async def test_deliveries_are_copied_at_each_comparison(world: OperatorWorld) ->
     )
     world.hub.state.deliveries[OWNER, "sec"] = failing
     assert app.active is not None
-    app.active.connections.by_name["main"].due = 0.0
+    await world.compare(app)
     await world.until_says("False/DeliveryFailing")
     assert world.status()["destinations"][0]["pending"] == 4
     good = DestinationState(name="sec", state="delivering", last_delivery_at=at)
     world.hub.state.deliveries[OWNER, "sec"] = good
-    app.active.connections.by_name["main"].due = 0.0
+    await world.compare(app)
     await world.until_says("True/Synced")
     assert world.status()["lastDeliveryTime"] == at

@@ -171,6 +171,13 @@ class OperatorWorld:
         except TimeoutError:
             raise AssertionError(f"{kind} is {self.says(kind, name)}, not {expected}") from None
 
+    async def compare(self, app: App) -> None:
+        """Have an operator compare everything with the hub now, and wait for its heartbeat."""
+        beats = len(self.hub.heartbeats)
+        assert app.active is not None
+        app.active.connections.by_name["main"].due = 0.0
+        await self.until(lambda: len(self.hub.heartbeats) > beats)
+
     async def settle(self, app: App) -> None:
         """Wait until an operator has nothing to do."""
         active = app.active

@@ -20,7 +20,7 @@ from radar_audit_operator.cluster import Credentials
 from .events import registry, settings
 
 Sink = Callable[[str, str | None, dict[str, Any]], None]
-_STOP_SECONDS = 5.0
+_STOP_SECONDS = 1.0
 _logger = logging.getLogger(__name__)
 
 
@@ -34,7 +34,7 @@ class Watching:
 
     async def run(self) -> None:
         """Watch until cancelled. Raises what ended Kopf, so that the guard starts it anew."""
-        loop, stop = asyncio.get_running_loop(), threading.Event()
+        loop = asyncio.get_running_loop()
         ended: asyncio.Future[BaseException | None] = loop.create_future()
 
         def tell(error: BaseException | None) -> None:
@@ -44,39 +44,31 @@ class Watching:
         def sink(plural: str, kind: str | None, raw: dict[str, Any]) -> None:
             loop.call_soon_threadsafe(self._sink, plural, kind, raw)
 
+        life = _Life(registry(sink, self._login))
+
         def work() -> None:
             error: BaseException | None = None
             try:
-                asyncio.run(self._operate(sink, stop))
+                asyncio.run(life.live())
             except BaseException as caught:
                 error = caught
             if not loop.is_closed():
                 loop.call_soon_threadsafe(tell, error)
 
-        thread = threading.Thread(target=work, name="kopf", daemon=True)
-        thread.start()
+        threading.Thread(target=work, name="kopf", daemon=True).start()
         self.is_running = True
         try:
             error = await asyncio.shield(ended)
         except asyncio.CancelledError:
-            stop.set()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_STOP_SECONDS):
-                    await asyncio.shield(ended)
+            for end in (life.stop, life.cut):
+                end()
+                await asyncio.wait({ended}, timeout=_STOP_SECONDS)
+                if ended.done():
+                    break
             raise
         finally:
             self.is_running = False
         raise RuntimeError("the watches of our kinds ended") from error
-
-    async def _operate(self, sink: Sink, stop: threading.Event) -> None:
-        made = settings()
-        made.process.ultimate_exiting_timeout = None  # it would kill the process
-        await kopf.operator(
-            registry=registry(sink, self._login),
-            settings=made,
-            clusterwide=True,
-            stop_flag=stop,
-        )
 
     def _login(self) -> kopf.ConnectionInfo:
         held = self._credentials()
@@ -87,6 +79,35 @@ class Watching:
             certificate_path=held.certificate_path,
             private_key_path=held.private_key_path,
         )
+
+
+class _Life:
+    """One run of Kopf, which another thread may end."""
+
+    def __init__(self, made: kopf.OperatorRegistry) -> None:
+        self._registry = made
+        self._stop = threading.Event()
+        self._task: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None
+
+    async def live(self) -> None:
+        made = settings()
+        made.process.ultimate_exiting_timeout = None  # it would kill the whole process
+        work = kopf.operator(
+            registry=self._registry, settings=made, clusterwide=True, stop_flag=self._stop
+        )
+        self._task = (asyncio.get_running_loop(), asyncio.create_task(work))
+        await self._task[1]
+
+    def stop(self) -> None:
+        """Have Kopf end by itself, which closes its connections."""
+        self._stop.set()
+
+    def cut(self) -> None:
+        """Cancel it: while it still begins, it waits for answers that no longer come."""
+        if self._task is not None:
+            loop, task = self._task
+            with contextlib.suppress(RuntimeError):  # its loop is closed: it has ended
+                loop.call_soon_threadsafe(task.cancel)
 
 
 class QuietKopf(logging.Filter):
