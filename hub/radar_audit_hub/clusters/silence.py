@@ -24,16 +24,15 @@ from radar_audit_hub.retention.job import Lease
 from radar_audit_hub.store.collectors import GapRow, save_gaps, silent_gap_id
 from radar_audit_hub.store.control import lock_org
 from radar_audit_hub.store.database import Connection
+from radar_audit_hub.store.facts import StoredFact, stored_facts
 from radar_audit_hub.store.head import lock_head
 from radar_audit_hub.store.log import append
 from radar_audit_hub.store.silence import (
     SilentInstance,
-    StoredFact,
     note_assumed,
     sessions_held,
     settle,
     silent_instances,
-    stored_facts,
 )
 
 SILENT_MS = 10 * 60 * 1000  # capture design: silent for ten minutes

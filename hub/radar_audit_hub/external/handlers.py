@@ -26,9 +26,9 @@ from radar_audit_hub.ingest.prepare import PreparedEvent, prepare
 from radar_audit_hub.json_edge import json_document, no_parameters
 from radar_audit_hub.retention.policy import floors_of
 from radar_audit_hub.store.control import people_of_org
+from radar_audit_hub.store.facts import StoredFact, stored_facts
 from radar_audit_hub.store.head import lock_head
 from radar_audit_hub.store.log import append
-from radar_audit_hub.store.silence import StoredFact, stored_facts
 
 from .rules import (
     ALLOWED,

@@ -14,7 +14,7 @@ from radar_audit_events import ids
 from radar_audit_events.wire import WireEvent
 
 from radar_audit_hub.store.database import Database
-from radar_audit_hub.store.silence import stored_facts
+from radar_audit_hub.store.facts import stored_facts
 
 from .rules import AssumedEnd, is_real_end
 

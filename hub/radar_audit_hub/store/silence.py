@@ -8,14 +8,14 @@ collector has sent one, in `former_instance`. Never decides how long silence may
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import delete, literal, null, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .schema import audit_event, cluster, collector
+from .schema import cluster, collector
 from .schema_clusters import former_instance
 
 
@@ -35,24 +35,6 @@ class SilentInstance:
     waiting_events: int | None
     last_seen_at_ms: int
     is_former: bool
-
-
-class StoredFact(NamedTuple):
-    """A captured event as it is stored, found by its source key; `metadata` is JSON."""
-
-    id: str
-    action: str
-    target_id: str
-    created_at_ms: int
-    metadata: str
-    actor_user_id: str | None
-    actor_email: str | None
-
-    @property
-    def started_at(self) -> str | None:
-        """Return when the session of an end began, as its metadata has it (RFC 3339)."""
-        text = json.loads(self.metadata).get("started_at")
-        return text if isinstance(text, str) else None
 
 
 async def silent_instances(
@@ -104,31 +86,6 @@ async def sessions_held(
     return {name for text in await conn.scalars(statement) for name in json.loads(text)}
 
 
-async def stored_facts(
-    conn: AsyncConnection, org_id: str, keys: Collection[bytes]
-) -> dict[bytes, StoredFact]:
-    """Return the stored events that have one of these source keys, by their key."""
-    wanted = sorted(keys)
-    found: dict[bytes, StoredFact] = {}
-    for first in range(0, len(wanted), _KEYS_AT_ONCE):
-        statement = select(
-            audit_event.c.source_key,
-            audit_event.c.id,
-            audit_event.c.action,
-            audit_event.c.target_id,
-            audit_event.c.created_at,
-            audit_event.c.metadata,
-            audit_event.c.actor_user_id,
-            audit_event.c.actor_email,
-        ).where(
-            audit_event.c.org_id == org_id,
-            audit_event.c.source_key.in_(wanted[first : first + _KEYS_AT_ONCE]),
-        )
-        for key, *fact in await conn.execute(statement):
-            found[bytes(key)] = StoredFact(*fact)
-    return found
-
-
 async def note_assumed(conn: AsyncConnection, org_id: str, cluster_id: str, now_ms: int) -> None:
     """Note that sessions of a cluster were taken as ended: later real ends are looked at twice."""
     await conn.execute(
@@ -138,7 +95,6 @@ async def note_assumed(conn: AsyncConnection, org_id: str, cluster_id: str, now_
     )
 
 
-_KEYS_AT_ONCE = 1000
 _SHARED: Sequence[str] = (
     "org_id",
     "cluster_id",
