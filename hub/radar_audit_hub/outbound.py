@@ -55,7 +55,8 @@ class Outbound:
     ) -> OutboundAnswer:
         """Send one request and return the answer; `tls` None trusts what the system does.
 
-        It is sent once, but for a GET over a kept connection that turns out to be closed. Raises OutboundError if none comes in time, or one that is longer than `limit_bytes`.
+        It is sent once, but for a GET over a kept connection that turns out to be closed. Raises
+        OutboundError if no answer comes in time, or one that is longer than `limit_bytes`.
         """
         try:
             async with (
