@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
-from radar_audit_collector.capture.gateway.metrics import GatewayMetrics
+from radar_audit_collector.capture.gateway.metrics import GatewayMetrics, RelayHistogram
+from radar_audit_collector.capture.gateway.timings import Timings
 from radar_audit_collector.metrics import Metrics
 
 from tests.support.debian_programs import found, unpacked
@@ -86,3 +87,20 @@ def check(promtool: Path, text: bytes) -> str:
         [promtool, "check", "metrics"], input=text, capture_output=True, check=False
     )
     return (done.stdout + done.stderr).decode()
+
+
+def test_a_histogram_of_relays_grows_over_the_death_of_one() -> None:
+    registry, bounds = CollectorRegistry(), (0.1, 1.0)
+    shown = RelayHistogram(registry, f"{PREFIX}x_seconds", "X", bounds)
+    for run_number, seconds in enumerate([(0.1, 0.5), (2.0,)]):
+        timings = Timings(bounds)
+        for number, each in enumerate(seconds):
+            timings.add(each)
+            shown.show(timings.snapshot(), is_new_run=run_number > 0 and number == 0)
+
+    def sample(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"{PREFIX}x_seconds_{name}", labels)
+
+    buckets = [sample("bucket", le=bound) for bound in ("0.1", "1.0", "+Inf")]
+    assert buckets == [1, 2, 3]
+    assert (sample("count"), sample("sum")) == (3, 2.6)
