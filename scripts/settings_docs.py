@@ -10,12 +10,14 @@ from pathlib import Path
 
 from radar_audit_collector.settings import CollectorSettings
 from radar_audit_hub.settings import HubSettings
+from radar_audit_operator.settings import OperatorSettings
 from radar_audit_runtime.settings import describe
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 PARTS: tuple[tuple[str, type, str], ...] = (
     ("Hub", HubSettings, "RADAR_AUDIT_HUB_"),
     ("Collector", CollectorSettings, "RADAR_AUDIT_COLLECTOR_"),
+    ("Operator", OperatorSettings, "RADAR_AUDIT_OPERATOR_"),
 )
 _HEAD = """# Settings
 

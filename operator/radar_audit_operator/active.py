@@ -61,45 +61,11 @@ class Active:
         )
         self.connections = Connections()
         self._poster = Poster(cluster, metrics, identity, settings.event_quiet_seconds)
-        writer = Writer(cluster, self.world, self._poster)
-        self._policies = PolicyReconciler(
-            self.world,
-            queue,
-            self.memories,
-            self.connections,
-            cluster,
-            writer,
-            metrics,
-            settings,
-            own_namespace,
-            now,
-        )
-        self._hubs = HubReconciler(
-            self.world,
-            queue,
-            self._intake,
-            self.connections,
-            cluster,
-            writer,
-            metrics,
-            settings,
-            own_namespace,
-            f"{COMPONENT}/{version}",
-            now,
-            time.monotonic,
-        )
-        self._resync = Resync(
-            self.world,
-            queue,
-            self._intake,
-            self.memories,
-            self.connections,
-            self._policies,
-            cluster,
-            metrics,
-            version,
-            now,
-        )
+        self._writer = Writer(cluster, self.world, self._poster)
+        self._own_namespace, self._version = own_namespace, version
+        self._policies = self._make_policies()
+        self._hubs = self._make_hubs()
+        self._resync = self._make_resync()
         self._watches = Watches(cluster, self.world, self._intake, settings, own_namespace)
         self._watching = Watching(self._intake.take, cluster.credentials)
         self._tasks = Tasks()
@@ -127,6 +93,50 @@ class Active:
     def is_healthy(self) -> bool:
         """Return whether every task runs."""
         return self._tasks.healthy()
+
+    def _make_policies(self) -> PolicyReconciler:
+        return PolicyReconciler(
+            self.world,
+            self.queue,
+            self.memories,
+            self.connections,
+            self._cluster,
+            self._writer,
+            self._metrics,
+            self._settings,
+            self._own_namespace,
+            now,
+        )
+
+    def _make_hubs(self) -> HubReconciler:
+        return HubReconciler(
+            self.world,
+            self.queue,
+            self._intake,
+            self.connections,
+            self._cluster,
+            self._writer,
+            self._metrics,
+            self._settings,
+            self._own_namespace,
+            f"{COMPONENT}/{self._version}",
+            now,
+            time.monotonic,
+        )
+
+    def _make_resync(self) -> Resync:
+        return Resync(
+            self.world,
+            self.queue,
+            self._intake,
+            self.memories,
+            self.connections,
+            self._policies,
+            self._cluster,
+            self._metrics,
+            self._version,
+            now,
+        )
 
     async def _watch(self) -> None:
         await self._until_served()

@@ -21,6 +21,7 @@ from .world import World, runs_with_gateway
 
 _logger = logging.getLogger(__name__)
 T = TypeVar("T", Policy, Hub)
+_COUNT_SECONDS = 2.0
 
 
 class Intake:
@@ -165,6 +166,7 @@ class Intake:
             if held is not None and held.meta.uid == meta.uid:
                 del known[meta.key]
                 self._queue.add(Item(plural, meta.key))
+                self._count_again(held)
             return
         new = read(raw)
         key, old = new.meta.key, known.get(new.meta.key)
@@ -175,9 +177,17 @@ class Intake:
                 known[key] = new
                 return
         known[key] = new
+        if old is None:
+            self._count_again(new)
         if plural == POLICIES and (old is None or not _same(old.meta, new.meta)):
             self._memories.setdefault(key, Memory()).seen_from = time.monotonic()
         self._queue.add(Item(plural, key))
+
+    def _count_again(self, seen: Policy | Hub) -> None:
+        """Have the AuditHub's count of policies brought up to date, once for a burst of them."""
+        if isinstance(seen, Policy):
+            name = seen.spec.hub_ref.name
+            self._queue.add_later(Item(HUBS, Key("", name)), _COUNT_SECONDS)
 
     def _secret_changed(self, key: Key) -> None:
         for policy in self._world.policies_with(key):

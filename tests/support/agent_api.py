@@ -60,6 +60,7 @@ class AgentApi:
     asked: list[Asked] = field(default_factory=list)
     sent: list[tuple[str, OwnerDocument]] = field(default_factory=list)
     heartbeats: list[OperatorHeartbeat] = field(default_factory=list)
+    taken_at: dict[str, float] = field(default_factory=dict)  # "owner generation" -> wall clock
     tests: list[tuple[str, str]] = field(default_factory=list)
     test_answer: DestinationTestAnswer = field(
         default_factory=lambda: DestinationTestAnswer(delivered=True, latency_ms=42)
@@ -144,6 +145,8 @@ class AgentApi:
         dry_run = request.query.get("dryRun") == "true"
         answer = self.state.put(cluster, owner, document, dry_run=dry_run)
         self.sent.append((owner, document))
+        if not dry_run:
+            self.taken_at.setdefault(f"{owner} {document.generation}", time.time())
         return _json(answer)
 
     async def _delete(self, request: web.Request) -> web.Response:
@@ -187,6 +190,7 @@ class AgentApi:
             "holders": {name: key.holder for name, key in self.state.keys.items()},
             "heartbeats": len(self.heartbeats),
             "puts": len(self.sent),
+            "taken_at": self.taken_at,
             "secrets": {
                 name: msgspec.to_builtins(each.notifications)
                 for name, each in owners.items()
