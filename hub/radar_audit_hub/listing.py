@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -49,13 +49,10 @@ def read_page(reader: Reader, list_name: str, kinds: Sequence[type]) -> Asked:
 
 
 def read_only_page(
-    given: Sequence[tuple[str, str]],
-    list_name: str,
-    kinds: Sequence[type],
-    also: Collection[str] = (),
+    given: Sequence[tuple[str, str]], list_name: str, kinds: Sequence[type]
 ) -> Asked:
-    """Read a URL's parameters for a list that has no others than the page's and `also`."""
-    return read_page(Reader(given, (*PARAMETERS, *also)), list_name, kinds)
+    """Read a URL's parameters for a list that has no others than the page's own."""
+    return read_page(Reader(given, PARAMETERS), list_name, kinds)
 
 
 def cut(
