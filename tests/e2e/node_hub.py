@@ -72,7 +72,9 @@ class NodeHub:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it serves."""
+        """Start it if it does not run, and wait until it serves."""
+        if self._process is not None:
+            return
         with (self.folder / "hub.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self.cluster.in_network([_PROGRAM, "serve"]),

@@ -32,7 +32,15 @@ _MANIFEST = Path(__file__).with_name("radar-pod.yaml")
 _PODS = "/var/lib/kubelet/pods"
 _TOOLS = 'hostPath: {{path: "{}", type: Directory}}'
 _OWN_VOLUMES = ("spool", "gateway-keys", "gateway-account")
-_FILL = 'dd if=/dev/zero of="$1" bs=4k 2>/dev/null; dd if=/dev/zero of="$2" bs=1 2>/dev/null; true'
+_FILL = """
+: >"$1"
+while [ -e "$1" ]; do
+    dd if=/dev/zero of="$1" bs=4k oflag=append conv=notrunc,nocreat 2>/dev/null
+    [ -n "$said" ] || echo full
+    said=1
+    sleep 0.05
+done
+"""
 _NEW_TOKEN = """
 set -e
 cd "$1"
@@ -167,15 +175,21 @@ class RadarPod:
         listed = self._ctr("tasks", "ps", task).splitlines()[1:]
         return [int(line.split()[0]) for line in listed]
 
-    def fill_disk(self) -> None:
-        """Take every byte of the spool's disk, which is one of its own (see `Variant.spool`)."""
-        folder = f"{self.volumes()}/kubernetes.io~empty-dir/spool"
-        self._on_node("sh", "-c", _FILL, "sh", f"{folder}/filler", f"{folder}/rest")
+    @contextlib.contextmanager
+    def full_disk(self) -> Iterator[None]:
+        """Let the spool's disk, which is one of its own (see `Variant.spool`), have no free byte.
 
-    def free_disk(self) -> None:
-        """Give them back."""
-        folder = f"{self.volumes()}/kubernetes.io~empty-dir/spool"
-        self._on_node("rm", f"{folder}/filler", f"{folder}/rest")
+        Whatever the sidecar gives back meanwhile is taken, too.
+        """
+        filler = f"{self.volumes()}/kubernetes.io~empty-dir/spool/filler"
+        command = self.cluster.in_node(["sh", "-c", _FILL, "sh", filler])
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as filling:
+            assert filling.stdout is not None
+            try:
+                assert filling.stdout.readline() == "full\n"
+                yield
+            finally:
+                self._on_node("rm", filler)  # which ends it
 
     def give_token(self, token: str) -> None:
         """Put another token in place as the kubelet does; it will put its own there again."""
