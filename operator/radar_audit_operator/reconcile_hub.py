@@ -161,7 +161,6 @@ class HubReconciler:
             self._queue.retry(item)
             return up, Verdict("False", "HubRejected", str(error))
         connection.rise(self._now())
-        self._queue.succeeded(item)
         lacking = lacks(hub.spec, answer)
         if lacking is not None:
             return up, Verdict("False", "Unauthorized", lacking)

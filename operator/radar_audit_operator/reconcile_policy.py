@@ -202,7 +202,6 @@ class PolicyReconciler:
             return
         self._learn(memory, answer, version, is_dry_run=is_dry_run)
         connection.good_at = self._now()
-        self._queue.succeeded(Item(POLICIES, self._key_of(memory)))
 
     def _failed(self, memory: Memory, error: HubUnreachableError) -> SyncResult:
         if not memory.failing_at:

@@ -84,10 +84,6 @@ class WorkQueue:
         ceiling = min(_FIRST_RETRY_SECONDS * 2 ** (failures - 1), self._retry_max_seconds)
         self.add_later(item, max(at_least_seconds, ceiling * (0.5 + self._draw() / 2)))
 
-    def succeeded(self, item: Item) -> None:
-        """Forget a key's failures."""
-        self._failures.pop(item, None)
-
     async def take(self) -> Item:
         """Return the next key; `done` must follow."""
         while True:
@@ -106,7 +102,12 @@ class WorkQueue:
                 continue
 
     def done(self, item: Item) -> None:
-        """End the work on a key; if it was added meanwhile, it waits again."""
+        """End the work on a key; if it was added meanwhile, it waits again.
+
+        A key that is not to be tried again has succeeded: its failures are forgotten.
+        """
+        if item not in self._due:
+            self._failures.pop(item, None)
         if self._at_work.pop(item, False):
             self.add(item)
 
