@@ -24,6 +24,7 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 	"sigs.k8s.io/yaml"
 )
@@ -96,13 +97,28 @@ func (c *checker) check(asked request) answer {
 	}
 	faults := validation.ValidateCustomResource(nil, object, c.openAPI)
 	faults = append(faults, listtype.ValidateListSetsAndMaps(nil, c.structural, object)...)
-	broken, _ := c.rules.Validate(
-		context.Background(), nil, c.structural, object, old, celconfig.RuntimeCELCostBudget)
+	if !blocked(faults) {
+		broken, _ := c.rules.Validate(
+			context.Background(), nil, c.structural, object, old, celconfig.RuntimeCELCostBudget)
+		faults = append(faults, broken...)
+	}
 	errors := []string{}
-	for _, fault := range append(faults, broken...) {
+	for _, fault := range faults {
 		errors = append(errors, fault.Error())
 	}
 	return answer{object, unknown, errors}
+}
+
+// blocked tells whether the API server leaves the rules unchecked, as their values may not fit.
+func blocked(faults field.ErrorList) bool {
+	for _, fault := range faults {
+		switch fault.Type {
+		case field.ErrorTypeNotSupported, field.ErrorTypeRequired, field.ErrorTypeTooLong,
+			field.ErrorTypeTooMany, field.ErrorTypeTypeInvalid:
+			return true
+		}
+	}
+	return false
 }
 
 func main() {
