@@ -14,6 +14,7 @@ from radar_audit_events.policy_answers import DestinationState, RetentionState
 
 from .plan.secrets import Found, Use
 from .plan.verdicts import SyncResult
+from .specs import Policy
 
 Version = tuple[str, int, str]  # uid, generation, hash
 
@@ -29,6 +30,7 @@ class Memory:
     owner_id: str = ""
     hub_name: str = ""
     uid: str = ""
+    last_seen: Policy | None = None
     deletion_policy: str = "Revert"
     acknowledged: tuple[Version, bool] | None = None
     enforced: Version | None = None

@@ -96,6 +96,7 @@ class PolicyReconciler:
             return Facts(accepted=decision.accepted, sync=None, secrets={})
         memory.owner_id, memory.hub_name = policy_owner(policy, hub), hub.meta.key.name
         memory.uid, memory.deletion_policy = policy.meta.uid, policy.spec.deletion_policy
+        memory.last_seen = policy
         connection = self._connections.get(hub.meta.key.name)
         if decision.action == "leave":
             left = SyncResult(kind="left")
@@ -277,6 +278,12 @@ class PolicyReconciler:
         # What the hub refuses, it refuses again: the heartbeats are left to do it.
         with contextlib.suppress(HubUnauthorizedError, HubRefusedError):
             await connection.client.release(memory.owner_id, memory.deletion_policy, memory.uid)
+        gone = memory.last_seen
+        retention = gone.spec.retention if gone is not None else None
+        held = [hold.name for hold in retention.holds if not hold.released] if retention else []
+        if gone is not None and held:
+            message = f"{', '.join(held)} goes on holding events; an org owner can end it"
+            self._writer.tell(gone, Notice("Warning", "HoldOutlivesPolicy", message))
         if key not in self._world.policies:
             self._memories.pop(key, None)
         return "released"

@@ -91,6 +91,20 @@ async def test_a_deleted_policy_is_released_at_once_and_never_blocked(world: Ope
     await world.until(lambda: OWNER not in world.hub.state.owners)
 
 
+async def test_a_hold_that_outlives_its_policy_is_told(world: OperatorWorld) -> None:
+    await world.install()
+    await world.start()
+    holds = [
+        {"name": "case-7", "reason": "litigation"},
+        {"name": "old", "reason": "x", "released": True},
+    ]
+    await world.api.apply(policy(retention={"maxAge": "30d", "holds": holds}))
+    await world.until_says("True/Held", "RetentionEffective")
+    await world.api.delete("auditpolicies", OWN, "main")
+    await world.until(lambda: world.events("HoldOutlivesPolicy") != [])
+    assert "case-7 goes on" in world.events("HoldOutlivesPolicy")[0]
+
+
 async def test_retain_leaves_the_document_at_the_hub(world: OperatorWorld) -> None:
     await world.install()
     await world.start()
