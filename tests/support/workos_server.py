@@ -7,6 +7,7 @@ steer it by its members, such as `faults`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,6 +38,7 @@ class WorkosServer:
     url: str = ""
     organizations: dict[str, Json] = field(default_factory=dict)
     faults: list[int | None] = field(default_factory=list)
+    held: tuple[asyncio.Event, asyncio.Event] | None = None  # the next link: set, waited for
     _keys: dict[str, Json] = field(default_factory=dict)
     _codes: dict[str, Json] = field(default_factory=dict)
 
@@ -110,6 +112,10 @@ class WorkosServer:
         return web.json_response(made, status=201)
 
     async def _generate_link(self, request: web.Request) -> web.Response:
+        held, self.held = self.held, None
+        if held is not None:
+            held[0].set()
+            await held[1].wait()
         body = json.loads(await request.text())
         if body.get("organization") not in self.organizations:
             return _error(404, "entity_not_found")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -124,6 +125,21 @@ async def test_portal_is_told_of_once_when_the_hub_dies_before_the_event(
     assert await opened(hub) == []
     for _ in range(2):
         await run_outbox(hub)
+    assert len(await opened(hub)) == 1
+
+
+async def test_portal_is_told_of_once_when_request_and_job_finish_it(
+    any_hub: HubUnderTest, workos: WorkosServer
+) -> None:
+    """The job takes a request for interrupted that is only slow."""
+    hub = any_hub
+    asked, answered = workos.held = (asyncio.Event(), asyncio.Event())
+    slow = asyncio.create_task(hub.send("POST", PORTAL, json={}))
+    await asked.wait()
+    await run_outbox(hub)
+    assert len(await opened(hub)) == 1
+    answered.set()
+    assert (await slow).status == 200
     assert len(await opened(hub)) == 1
 
 
