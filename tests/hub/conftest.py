@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from radar_audit_hub.store.migrate import upgrade
 
+from tests.hub.mutation_stage import Stage, staged
 from tests.support.hub_builder import HubUnderTest, running_hub, sqlite_hub, sqlite_template
+from tests.support.openid_provider import OpenIdProvider, openid_provider
 from tests.support.postgres import Server
+from tests.support.visitor import CALLBACK
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +70,19 @@ async def any_hub(database_url: str) -> AsyncIterator[HubUnderTest]:
     """A hub, once over each kind of database."""
     async with running_hub(database_url, migrated=True) as under_test:
         yield under_test
+
+
+@pytest.fixture(scope="session")
+def provider_of_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIdProvider]:
+    """A provider that all stages share."""
+    with openid_provider(tmp_path_factory.mktemp("openid"), CALLBACK) as running:
+        yield running
+
+
+@pytest.fixture
+async def stage(
+    template: Path, tmp_path: Path, provider_of_stage: OpenIdProvider
+) -> AsyncIterator[Stage]:
+    """A hub with somebody and something in it, on which one mutation is played."""
+    async with staged(partial(sqlite_hub, template, tmp_path), provider_of_stage) as opened:
+        yield opened

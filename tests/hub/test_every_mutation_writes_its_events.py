@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 from radar_audit_events.actions import ACTIONS
@@ -13,23 +11,8 @@ from radar_audit_hub.declarations import declared
 from tests.hub.mutation_playing import FAULTS, broken_connection, play
 from tests.hub.mutation_stage import Stage, staged
 from tests.hub.mutations import CASES, Case
-from tests.support.hub_builder import HubUnderTest, running_hub, sqlite_hub
-from tests.support.openid_provider import OpenIdProvider, openid_provider
-from tests.support.visitor import CALLBACK
-
-
-@pytest.fixture(scope="module")
-def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIdProvider]:
-    """A provider that all tests of this file share."""
-    with openid_provider(tmp_path_factory.mktemp("openid"), CALLBACK) as running:
-        yield running
-
-
-@pytest.fixture
-async def stage(template: Path, tmp_path: Path, provider: OpenIdProvider) -> AsyncIterator[Stage]:
-    """A hub with somebody and something in it, on which one case is played."""
-    async with staged(partial(sqlite_hub, template, tmp_path), provider) as opened:
-        yield opened
+from tests.support.hub_builder import HubUnderTest, running_hub
+from tests.support.openid_provider import OpenIdProvider
 
 
 def routes_of(hub: HubUnderTest) -> dict[str, tuple[str, ...]]:
@@ -69,9 +52,11 @@ async def test_a_request_writes_exactly_its_events_and_a_fault_leaves_nothing(
 
 
 async def test_a_lost_connection_leaves_neither_mutation_nor_event(
-    postgres_url: str, provider: OpenIdProvider, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, provider_of_stage: OpenIdProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with staged(partial(running_hub, postgres_url, migrated=True), provider) as opened:
+    async with staged(
+        partial(running_hub, postgres_url, migrated=True), provider_of_stage
+    ) as opened:
         for case in CASES:
             if case.route in ("POST /api/orgs", "POST /api/orgs/{org_id}/pats"):
                 await play(opened, case, (broken_connection,), monkeypatch)
