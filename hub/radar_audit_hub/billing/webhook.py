@@ -19,6 +19,7 @@ from radar_audit_events.errors import FieldError
 
 from radar_audit_hub.bodies import decode_body, read_body
 from radar_audit_hub.changes import Change, changing
+from radar_audit_hub.client_address import address_of
 from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.errors import InvalidBodyError, MalformedRequestError, UnavailableError
 from radar_audit_hub.store import checkouts, subscriptions
@@ -92,7 +93,7 @@ def _check_sender(request: web.Request, hub: Hub, stripe: Stripe, body: bytes) -
         check_signature(",".join(headers), body, stripe.webhook_secret, hub.now_ms())
     except SignatureRefusedError as error:
         hub.metrics.stripe_webhooks.labels("refused").inc()
-        hub.auth_failures.count(request.remote or "", hub.now_ms())
+        hub.auth_failures.count(address_of(request), hub.now_ms())
         raise MalformedRequestError(str(error)) from None
 
 
