@@ -71,9 +71,11 @@ class Resync:
             for name, connection in list(self._connections.by_name.items()):
                 hub = self._world.hubs.get(Key("", name))
                 if hub is not None and self._is_due(connection):
-                    spread = 1 + _JITTER * random.uniform(-1, 1)
+                    began_for = connection.due
                     seconds = resync_seconds(hub) if await self.once(hub, connection) else None
-                    connection.due = time.monotonic() + (seconds or _RETRY_SECONDS) * spread
+                    if connection.due == began_for:  # else somebody asked anew meanwhile
+                        spread = 1 + _JITTER * random.uniform(-1, 1)
+                        connection.due = time.monotonic() + (seconds or _RETRY_SECONDS) * spread
             await asyncio.sleep(_TICK_SECONDS)
 
     def _is_due(self, connection: Connection) -> bool:
