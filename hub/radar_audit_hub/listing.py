@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from radar_audit_events.query_text import is_storable
+
 from .audit.parameters import Reader
 from .errors import InvalidCursorError
 
@@ -80,11 +82,15 @@ def decode(text: str, list_name: str, kinds: Sequence[type]) -> Key:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         body, check = raw[:-_CHECK_BYTES], raw[-_CHECK_BYTES:]
         key: Any = json.loads(body)
-    except ValueError:  # also UnicodeError, JSONDecodeError and binascii.Error
+    except (ValueError, RecursionError):  # also UnicodeError, JSONDecodeError, binascii.Error
         raise InvalidCursorError(_EXPECTED) from None
     if check != _check(body, list_name):
         raise InvalidCursorError(_FOREIGN)
-    if not isinstance(key, list) or [type(part) for part in key] != list(kinds):
+    if (
+        not isinstance(key, list)
+        or [type(part) for part in key] != list(kinds)
+        or not all(is_storable(part) for part in key if isinstance(part, str))
+    ):
         raise InvalidCursorError(_EXPECTED)
     return tuple(key)
 

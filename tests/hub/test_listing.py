@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from radar_audit_hub.errors import InvalidCursorError, InvalidParametersError
 from radar_audit_hub.listing import Asked, Key, cut, decode, encode, read_only_page
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 KEY = st.tuples(st.integers(0, 2**53), TEXT)
 
 
@@ -40,6 +44,20 @@ def test_damaged_cursor_is_refused_or_means_the_same(key: Key, at: int, char: st
 def test_foreign_text_is_refused(text: str) -> None:
     with pytest.raises(InvalidCursorError):
         decode(text, "list", (int, str))
+
+
+@pytest.mark.parametrize("body", [b"[" * 1400, b'{"a":' * 250])
+def test_cursor_that_nests_too_deep_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidCursorError):
+        decode(base64.urlsafe_b64encode(body).rstrip(b"=").decode(), "list", (str,))
+
+
+def test_cursor_that_no_database_could_look_up_is_refused() -> None:
+    for text in ("a\0b", "\ud800"):
+        forged = json.dumps([text]).encode()
+        raw = forged + hashlib.sha256(b"\0\0\0\x04list" + forged).digest()[:12]
+        with pytest.raises(InvalidCursorError):
+            decode(base64.urlsafe_b64encode(raw).rstrip(b"=").decode(), "list", (str,))
 
 
 def test_cursor_of_another_shape_is_refused() -> None:
