@@ -7,15 +7,16 @@ holders or the plan change. Never reads a clock, and knows no owner: only whose 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from radar_audit_events.actions import ACTIONS
 from radar_audit_events.policy_wire import RetentionSettings
 
-from radar_audit_hub.retention.in_force import Age
+from radar_audit_hub.retention.in_force import HOUR_MS, Age
 
 Hours = int | None  # None: as long as the plan gives, which is longer than any number
+OTHERS_DELAY_MS = 24 * HOUR_MS  # least delay where the one who changes something decides nothing
 _EXACT = 1_000  # an action by its name is more particular than by any prefix
 
 
@@ -67,13 +68,20 @@ def _override(settings: RetentionSettings | None, action: str | None) -> Hours:
 
 
 def next_ages(
-    ages: Sequence[Age], wanted: Wanted, *, now_ms: int, delay_ms: int, ceiling_hours: int
+    ages: Sequence[Age],
+    wanted: Wanted,
+    *,
+    now_ms: int,
+    delay_ms: int,
+    ceiling_hours: int,
+    about: Collection[str] | None = None,
 ) -> tuple[Age, ...]:
     """Return the ages in force from `now_ms` (Unix ms) on, the least number that says it all.
 
-    A longer age counts at once. A shorter one waits `delay_ms`; asked for again it does not wait
-    anew, and asking for a longer one cancels it. Up to `ceiling_hours`, the plan's, there is
-    nothing to tell two ages apart: nothing would be deleted.
+    A longer age counts at once. A shorter one waits `delay_ms`; asked for again it waits neither
+    anew nor less, and asking for a longer one cancels it. `about` names the clusters that who
+    changes something decides on (None: all of the org); elsewhere a day is the least delay. Up to
+    `ceiling_hours`, the plan's, there is nothing to tell two ages apart: nothing would be deleted.
     """
     now = _InForce(ages, now_ms)
     clusters: list[str | None] = [None, *sorted(now.clusters | set(wanted.clusters))]
@@ -82,17 +90,21 @@ def next_ages(
     def next_age(cluster_id: str | None, action: str | None) -> Age:
         before, hours = now.age(cluster_id, action), wanted.hours(cluster_id, action)
         age = Age(cluster_id=cluster_id, action=action, hours=hours)
-        if not _is_shorter(hours, before.hours, ceiling_hours) or delay_ms <= 0:
+        if not _is_shorter(hours, before.hours, ceiling_hours):
             return age
         waits = before.due_ms is not None and not _is_shorter(
             hours, before.next_hours, ceiling_hours
         )
+        is_its_own = about is None or cluster_id in about
+        wait_ms = delay_ms if is_its_own else max(delay_ms, OTHERS_DELAY_MS)
+        if wait_ms <= 0 and not waits:
+            return age
         return Age(
             cluster_id=cluster_id,
             action=action,
             hours=before.hours,
             next_hours=hours,
-            due_ms=before.due_ms if waits else now_ms + delay_ms,
+            due_ms=before.due_ms if waits else now_ms + wait_ms,
         )
 
     rows = {name: [next_age(name, action) for action in actions] for name in clusters}

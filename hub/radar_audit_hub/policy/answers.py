@@ -34,6 +34,7 @@ from .claims import ORG_KEY
 from .secret_parts import Secrets
 from .settling import Settled, asks_for_age, key_of
 
+_NEVER_MS = 2**62
 SILENT_MS = 7 * 24 * HOUR_MS  # a holder that was not heard of for so long is shown as stale
 
 
@@ -155,7 +156,7 @@ class Teller:
         ages = next_ages(
             settled.in_force.ages,
             settled.wanted,
-            now_ms=self.now_ms,
+            now_ms=_NEVER_MS,  # what waits then waits no longer
             delay_ms=0,
             ceiling_hours=settled.ceiling_hours,
         )

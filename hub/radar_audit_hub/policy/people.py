@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from radar_audit_events.errors import FieldError
-from radar_audit_events.ids import format_ms
+from radar_audit_events.ids import format_ms, is_opaque_id
 from radar_audit_events.policy_wire import (
     SCOPE_ORG_SETTINGS,
     NotificationSettings,
@@ -49,6 +49,7 @@ from radar_audit_hub.store.policy_clusters import (
 
 from .answers import Teller
 from .claims import ORG_KEY, Takeover
+from .differences import retention_changes
 from .documents import Mistakes, check_retention
 from .releasing import ACTION
 from .settling import ORG_OWNER, asks_for_age, look, settle
@@ -58,6 +59,7 @@ SCOPE = "policy:write"
 OVERRIDE_MS = 24 * HOUR_MS
 AGREED_MS = HOUR_MS  # how long an admin's word holds that missing owners are gone
 MAX_BODY_BYTES = 256 * 1024
+_NO_SUCH_CLUSTER = "there is no such cluster"
 
 
 class OwnPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,6 +84,7 @@ class OverrideOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 _policy = msgspec.json.Decoder(OwnPolicy)
 _takeover = msgspec.json.Decoder(TakeoverOrder)
+_stored = msgspec.json.Decoder(RetentionSettings)
 _override = msgspec.json.Decoder(OverrideOrder)
 
 
@@ -148,7 +151,7 @@ async def put(request: web.Request) -> web.Response:
     )
     asked = decode_body(raw, _policy, OwnPolicy.__struct_fields__)
     async with changing(request, caller) as change:
-        org = await change.lock(caller.org_id)
+        org, _ = await change.lock_as(caller.org_id, OWNER)
         before = await get_owner(change.conn, org.id, ORG_OWNER)
         document = OwnerDocument(
             uid=ORG_OWNER,
@@ -179,7 +182,7 @@ async def take_over(request: web.Request) -> web.Response:
     caller = await require(request, OWNER, scope=SCOPE)
     order = await read_document(request, _takeover)
     async with changing(request, caller) as change:
-        org = await change.lock(caller.org_id)
+        org, _ = await change.lock_as(caller.org_id, OWNER)
         settled = await look(change.conn, org, now_ms=change.now_ms)
         holder = settled.holders.get(ORG_KEY)
         if holder is None or holder.owner_id != order.holder_id:
@@ -207,12 +210,14 @@ async def override(request: web.Request) -> web.Response:
     if order.retention is not None:
         _refuse_override(order.retention)
     async with changing(request, caller) as change:
-        org = await change.lock(caller.org_id)
+        org, _ = await change.lock_as(caller.org_id, OWNER)
         settled = await look(change.conn, org, now_ms=change.now_ms)
         before = settled.override
+        after = None
         if order.retention is None:
-            await delete_override(change.conn, org.id)
-            after = None
+            # One whose day is over is the job's to end: something follows from it.
+            if before is not None:
+                await delete_override(change.conn, org.id)
         else:
             text = msgspec.json.encode(order.retention).decode()
             after = OverrideRow(
@@ -221,7 +226,7 @@ async def override(request: web.Request) -> web.Response:
             await put_override(change.conn, org.id, after)
         if before is not None or after is not None:
             await settle(change.conn, org, now_ms=change.now_ms, delay_ms=_override_delay(order))
-            _note(change, org, "override", {"until": [_until(before), _until(after)]})
+            _note(change, org, "override", _override_changes(before, after))
         answer = await _shown(change.conn, org, change.now_ms)
     return json_document(answer)
 
@@ -241,6 +246,11 @@ def _override_delay(order: OverrideOrder) -> int:
     return hours * HOUR_MS
 
 
+def _override_changes(before: OverrideRow | None, after: OverrideRow | None) -> dict[str, Any]:
+    old, new = (None if row is None else _stored.decode(row.retention) for row in (before, after))
+    return {"until": [_until(before), _until(after)], **retention_changes(old, new)}
+
+
 def _until(row: OverrideRow | None) -> str | None:
     return None if row is None else format_ms(row.until_ms)
 
@@ -249,9 +259,9 @@ async def agree(request: web.Request) -> web.Response:
     """Agree that a cluster's missing owners are gone: its next complete lists release them."""
     caller = await require(request, OWNER, scope=SCOPE)
     no_parameters(request)
-    cluster_id = request.match_info["cluster_id"]
+    cluster_id = _cluster_id(request)
     async with changing(request, caller) as change:
-        org = await change.lock(caller.org_id)
+        org, _ = await change.lock_as(caller.org_id, OWNER)
         heard = await get_cluster_row(change.conn, org.id, cluster_id)
         if heard is None:
             raise NotFoundError("no operator of such a cluster was ever heard of")
@@ -276,12 +286,12 @@ async def ungrant(request: web.Request) -> web.Response:
 async def _grant(request: web.Request, *, is_given: bool) -> web.Response:
     caller = await require(request, OWNER, scope=SCOPE)
     no_parameters(request)
-    cluster_id = request.match_info["cluster_id"]
+    cluster_id = _cluster_id(request)
     async with changing(request, caller) as change:
-        org = await change.lock(caller.org_id)
+        org, _ = await change.lock_as(caller.org_id, OWNER)
         tokens = await tokens_of(change.conn, org.id, cluster_id)
         if not tokens:
-            raise NotFoundError("there is no such cluster")
+            raise NotFoundError(_NO_SUCH_CLUSTER)
         changed = False
         for token_hash, text in tokens.items():
             scopes = [scope for scope in json.loads(text) if scope != SCOPE_ORG_SETTINGS]
@@ -292,6 +302,14 @@ async def _grant(request: web.Request, *, is_given: bool) -> web.Response:
         if changed:
             _note(change, org, "grant", {f"clusters.{cluster_id}": [not is_given, is_given]})
     return json_document({"cluster_id": cluster_id, "may_write_org_settings": is_given})
+
+
+def _cluster_id(request: web.Request) -> str:
+    """Return the cluster that the path names. Raises NotFoundError for what can be none."""
+    cluster_id = request.match_info["cluster_id"]
+    if not is_opaque_id("cl", cluster_id):
+        raise NotFoundError(_NO_SUCH_CLUSTER)
+    return cluster_id
 
 
 def _note(change: Change, org: Org, kind: str, told: dict[str, Any]) -> None:

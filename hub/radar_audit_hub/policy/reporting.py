@@ -172,6 +172,8 @@ async def _answer(
     teller = Teller(conn, org, settled, now_ms, await cluster_names(conn, org.id))
     capture = await capture_of(conn, org.id, cluster_id, now_ms)
     upgrade = (await get_upgrades(conn, org.id, [cluster_id])).get(cluster_id)
+    # Whatever the list names: of another cluster's owners nothing is told.
+    mine = {name: one for name, one in settled.owners.items() if one.cluster_id == cluster_id}
     return OperatorHeartbeatAnswer(
         now=format_ms(now_ms),
         revision=str(settled.revision),
@@ -179,7 +181,7 @@ async def _answer(
         cluster_id=cluster_id,
         plan=org.plan,
         ceiling_hours=settled.ceiling_hours,
-        drifted=drifted(settled.owners, sent.owners),
+        drifted=drifted(mine, sent.owners),
         released=await take_released(conn, org.id, cluster_id),
         release_blocked=await _blocked(conn, org.id, cluster_id, settled, sent),
         states=[
@@ -188,11 +190,11 @@ async def _answer(
                 retention=await teller.retention(live.owner_id),
                 destinations=destinations(
                     settled.documents[live.owner_id],
-                    opened(hub.sealer, settled.owners[live.owner_id]),
+                    opened(hub.sealer, mine[live.owner_id]),
                 ),
             )
             for live in sent.owners
-            if live.owner_id in settled.owners
+            if live.owner_id in mine
         ],
         collectors=collector_states(await collectors_of(conn, org.id, cluster_id), now_ms),
         capture=None if capture is None else capture.state(),

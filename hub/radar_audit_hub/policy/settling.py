@@ -89,10 +89,12 @@ async def settle(
     now_ms: int,
     delay_ms: int,
     takeover: Takeover | None = None,
+    by: str | None = None,
 ) -> Settled:
     """Put in force what the stored documents come to at `now_ms`; a shorter age waits `delay_ms`.
 
-    The org must be locked. Times are Unix ms.
+    Where it is an owner's (`by`), that counts for the keys that it holds: it must not hasten what
+    others ask for. The org must be locked. Times are Unix ms.
     """
     found = await look(conn, org, now_ms=now_ms, takeover=takeover)
     before = await holders_of(conn, org.id)
@@ -106,10 +108,23 @@ async def settle(
         now_ms=now_ms,
         delay_ms=delay_ms,
         ceiling_hours=found.ceiling_hours,
+        about=_decided_by(found, by),
     )
     settings = InForce(ages=ages, holds=_holds(found.documents))
     revision = await set_in_force(conn, org.id, write(settings))
     return replace(found, in_force=settings, revision=revision)
+
+
+def _decided_by(found: Settled, by: str | None) -> list[str] | None:
+    """Return the clusters whose ages an owner decides, None for those of the whole org."""
+    org = found.holders.get(ORG_KEY)
+    if by is None or by == (ORG_OWNER if org is None else org.owner_id):
+        return None
+    return [
+        key.partition("/")[2]
+        for key, row in found.holders.items()
+        if key != ORG_KEY and row.owner_id == by
+    ]
 
 
 async def look(

@@ -101,7 +101,7 @@ async def store(
         takeover = Takeover(owner_id=owner_id, holder_id=document.take_over_from)
     waits = delay_ms(plain if plain.retention is not None else old)
     settled = await settle(
-        change.conn, org, now_ms=change.now_ms, delay_ms=waits, takeover=takeover
+        change.conn, org, now_ms=change.now_ms, delay_ms=waits, takeover=takeover, by=owner_id
     )
     told = changes(old, plain, kept, secrets)
     if old is not None and old.uid != plain.uid:
