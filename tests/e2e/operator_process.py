@@ -41,12 +41,16 @@ with urllib.request.urlopen(request, timeout=20, context=trust) as answer:
 """
 
 
-def eventually(holds: Callable[[], bool], timeout_seconds: float = _WAIT_SECONDS) -> None:
+def eventually(
+    holds: Callable[[], bool],
+    timeout_seconds: float = _WAIT_SECONDS,
+    pause_seconds: float = 0.1,
+) -> None:
     """Wait until it holds. AssertionError when it does not within the time."""
     deadline = time.monotonic() + timeout_seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.1)
+        time.sleep(pause_seconds)
 
 
 class NodeOperator:
@@ -148,6 +152,13 @@ class NodeOperator:
     def stop(self) -> None:
         """End the operator gently."""
         _end(self._operator, signal.SIGTERM)
+
+    def launch_active(self) -> None:
+        """Start an operator and wait until it begins to work."""
+        said = "the Lease is held"
+        before = self.log().count(said)
+        self.launch()
+        eventually(lambda: self.log().count(said) > before, pause_seconds=0.02)
 
     def is_running(self) -> bool:
         """Return whether the operator's process lives."""
