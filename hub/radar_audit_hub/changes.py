@@ -16,13 +16,16 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from .auth.principal import Principal
 from .context import HUB, Hub
 from .declarations import declared
-from .errors import ForbiddenError, NotFoundError
+from .errors import ForbiddenError, NotFoundError, UnauthorizedError
 from .store.control import Member, Org, lock_org
 from .store.database import Connection, Database
 from .store.members import get_member
+from .store.pats import get_pat
 from .store.recording import Happened, record
+from .store.sessions import is_session_open
 
 _GONE = "there is no such organization"
 
@@ -99,17 +102,32 @@ class Change:
     async def lock_as(self, org_id: str, *roles: str) -> tuple[Org, Member]:
         """Lock an org as `lock` does, and return it with the actor's membership as it is now.
 
-        Since the request was let in, somebody may have taken the actor's role (one of `roles`;
-        none: any) away. Raises NotFoundError, ForbiddenError.
+        Since the request was let in, which may have taken its time to arrive, somebody may have
+        revoked what it came with, or taken the actor's role (one of `roles`; none: any) away.
+        Raises NotFoundError, UnauthorizedError, ForbiddenError.
         """
         found = await self.lock(org_id)
         actor = self.actor
+        if isinstance(actor, Principal):
+            await _check_still_good(self.conn, actor)
         member = None if actor is None else await get_member(self.conn, org_id, actor.user_id)
         if member is None:
             raise NotFoundError(_GONE)
         if roles and member.role not in roles:
             raise ForbiddenError(f"this needs the role {' or '.join(roles)}", roles)
         return found, member
+
+
+async def _check_still_good(conn: Connection, caller: Principal) -> None:
+    """Raise UnauthorizedError for a token or session that has ended since the request began."""
+    if caller.pat_id is not None:
+        used = await get_pat(conn, caller.org_id, caller.pat_id)
+        if used is None or used.revoked_at_ms is not None:
+            raise UnauthorizedError("the token is revoked")
+    if caller.session_id is not None and not await is_session_open(
+        conn, caller.user_id, caller.session_id
+    ):
+        raise UnauthorizedError("the session has ended; sign in again")
 
 
 @asynccontextmanager

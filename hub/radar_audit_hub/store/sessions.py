@@ -129,6 +129,14 @@ async def find_session(
     )
 
 
+async def is_session_open(conn: AsyncConnection, user_id: str, session_id: str) -> bool:
+    """Tell whether a session of this person is there and was not ended, whatever its age."""
+    statement = select(session.c.id).where(
+        session.c.user_id == user_id, session.c.id == session_id, session.c.revoked_at.is_(None)
+    )
+    return (await conn.execute(statement)).first() is not None
+
+
 async def insert_session(conn: AsyncConnection, new: NewSession) -> None:
     """Insert a session, seen at its beginning."""
     await conn.execute(
