@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from radar_audit_hub.context import HUB
 from radar_audit_hub.errors import ForbiddenError, NotFoundError
+from radar_audit_hub.store.identities import is_email_good
 from radar_audit_hub.store.sessions import FoundSession
 
 from .bearer import NO_SUCH_ORG, authenticate, authenticate_cluster
@@ -77,10 +79,12 @@ async def require_user(request: web.Request) -> Someone:
     caller = await authenticate(request)
     if caller.scopes is not None:
         raise ForbiddenError("this needs a token without scopes, or a session")
+    async with request.app[HUB].db.read() as connection:
+        verified = await is_email_good(connection, caller.user_id)
     return Someone(
         user_id=caller.user_id,
         email=caller.email,
-        email_verified=True,  # PATs are minted for members only, whom their org has admitted
+        email_verified=verified,
         pat_name=caller.pat_name,
     )
 

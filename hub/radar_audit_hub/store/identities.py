@@ -6,7 +6,7 @@ change. Never decides whether an e-mail counts.
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .control import Person, insert_new
@@ -51,3 +51,15 @@ async def mark_email(conn: AsyncConnection, user_id: str, *, verified: bool) -> 
     """Note whether somebody whom the hub trusts vouches for a user's e-mail."""
     statement = update(app_user).where(app_user.c.id == user_id)
     await conn.execute(statement.values(email_verified=verified))
+
+
+async def is_email_good(conn: AsyncConnection, user_id: str) -> bool:
+    """Tell whether somebody vouches for a user's e-mail: an issuer, at the last sign-in.
+
+    For a user whom no issuer knows the server's operator does, who wrote it down.
+    """
+    known = exists().where(identity.c.user_id == app_user.c.id)
+    statement = select(app_user.c.id).where(
+        app_user.c.id == user_id, or_(app_user.c.email_verified, ~known)
+    )
+    return (await conn.execute(statement)).first() is not None
