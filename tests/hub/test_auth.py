@@ -215,5 +215,15 @@ def test_failure_limiter_keeps_a_bounded_number_of_addresses() -> None:
         limiter.count(f"10.0.{(MAX_ADDRESSES + 49) // 256}.{(MAX_ADDRESSES + 49) % 256}", NOW_MS)
 
 
+def test_addresses_of_one_ipv6_host_are_one_to_the_limit() -> None:
+    limiter = FailureLimiter(2)
+    for host in ("2001:db8:1:2::1", "2001:DB8:1:2:ffff::", "::ffff:10.0.0.1", "10.0.0.1"):
+        limiter.count(host, NOW_MS)
+    limiter.count("2001:db8:1:3::1", NOW_MS)
+    for again in ("2001:db8:1:2:3:4:5:6", "10.0.0.1"):
+        with pytest.raises(TooManyRequestsError):
+            limiter.count(again, NOW_MS)
+
+
 def test_running_tails_are_checked_again_within_seconds() -> None:
     assert RECHECK_SECONDS <= 5

@@ -9,11 +9,13 @@ so this saves work and log lines; guessing is hopeless with or without it.
 from __future__ import annotations
 
 from collections import OrderedDict
+from ipaddress import AddressValueError, IPv6Address
 
 from radar_audit_hub.errors import TooManyRequestsError
 
 WINDOW_MS = 60_000
 MAX_ADDRESSES = 10_000
+_HOST_BITS = 64
 
 
 class FailureLimiter:
@@ -32,12 +34,27 @@ class FailureLimiter:
 
     def count(self, address: str, now_ms: int) -> None:
         """Note one refusal. Raises TooManyRequestsError from the one above the limit on."""
-        start, count = self._seen.pop(address, (now_ms, 0))
+        whose = _network_of(address)
+        start, count = self._seen.pop(whose, (now_ms, 0))
         if not 0 <= now_ms - start < WINDOW_MS:
             start, count = now_ms, 0
-        self._seen[address] = (start, min(count + 1, self._per_minute + 1))
+        self._seen[whose] = (start, min(count + 1, self._per_minute + 1))
         if len(self._seen) > MAX_ADDRESSES:
             self._seen.popitem(last=False)  # the address that failed longest ago
         if count >= self._per_minute:
             seconds = max(1, (start + WINDOW_MS - now_ms + 999) // 1000)
             raise TooManyRequestsError(self._sentence, seconds)
+
+
+def _network_of(address: str) -> str:
+    """Return the 64 bits of an IPv6 address that are somebody's own; anything else as it is.
+
+    Each host may choose among 2^64 addresses, which would be as many limits.
+    """
+    try:
+        found = IPv6Address(address)
+    except AddressValueError:
+        return address
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return f"{IPv6Address(int(found) >> _HOST_BITS << _HOST_BITS)}/{_HOST_BITS}"
