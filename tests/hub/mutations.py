@@ -78,8 +78,6 @@ CASES = (
         asked.sign_in_by_link,
         ("auth.signin",),
         status=303,
-        keeps=("signin_link", "app_user"),
-        repeats=False,
     ),
     Case(
         "GET /api/auth/oidc/callback",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from radar_audit_hub.auth.sessions import require_own_page
+from radar_audit_hub.changes import Change, changing
 from radar_audit_hub.client_address import address_of
 from radar_audit_hub.context import HUB
 from radar_audit_hub.credentials import kind_of_token, token_hash
@@ -19,7 +20,7 @@ from radar_audit_hub.store.control import Person
 from radar_audit_hub.store.identities import find_person, mark_email
 from radar_audit_hub.store.logins import take_link
 
-from .opening import EVENTS, open_session
+from .opening import EVENTS, open_session_in
 from .return_path import HOME
 from .state import SIGNIN
 from .underway import arrive, count_start
@@ -48,21 +49,22 @@ async def use(request: web.Request) -> web.Response:
     no_parameters(request)
     require_own_page(request)
     count_start(request)
-    person = await _take(request, request.match_info["token"])
-    request.app[SIGNIN].ends.count(person.user_id, request.app[HUB].now_ms())
-    secret = await open_session(request, person, "link")
+    # One change: a link whose session was not opened is not used up.
+    async with changing(request, None) as change:
+        person = await _take(request, change)
+        request.app[SIGNIN].ends.count(person.user_id, change.now_ms)
+        secret = await open_session_in(change, request, person, "link")
     return arrive(request, secret, HOME)
 
 
-async def _take(request: web.Request, token: str) -> Person:
-    hub = request.app[HUB]
+async def _take(request: web.Request, change: Change) -> Person:
+    hub, token = request.app[HUB], request.match_info["token"]
     person = None
     if kind_of_token(token) == "rhl":
-        async with hub.db.write() as connection:
-            user_id = await take_link(connection, token_hash(token), hub.now_ms())
-            person = None if user_id is None else await find_person(connection, user_id)
-            if person is not None:  # the server's operator vouches for the e-mail of the link
-                await mark_email(connection, person.user_id, verified=True)
+        user_id = await take_link(change.conn, token_hash(token), change.now_ms)
+        person = None if user_id is None else await find_person(change.conn, user_id)
+        if person is not None:  # the server's operator vouches for the e-mail of the link
+            await mark_email(change.conn, person.user_id, verified=True)
     if person is None:
         hub.auth_failures.count(address_of(request), hub.now_ms())
         raise ForbiddenError(_USED)

@@ -35,35 +35,38 @@ EVENTS = ("auth.signin",)
 
 
 async def open_session(request: web.Request, person: Person, method: str) -> str:
-    """Open a session in a change of its own and return its secret, for the cookie.
+    """Open a session in a change of its own; see `open_session_in`."""
+    async with changing(request, None) as change:
+        return await open_session_in(change, request, person, method)
+
+
+async def open_session_in(change: Change, request: web.Request, person: Person, method: str) -> str:
+    """Open a session and return its secret, for the cookie.
 
     What the browser had before ends: nobody can have planted the session that is used now.
     """
     hub = request.app[HUB]
     secret = new_token("rhs", hub.random_bytes(SECRET_BYTES))
     before = session_secret(request)
-    async with changing(request, None) as change:
-        verified = await lock_person(change.conn, person.user_id)
-        change.actor = Someone(
-            user_id=person.user_id, email=person.email, email_verified=verified, pat_name=None
-        )
-        if before is not None:
-            await revoke_by_hash(change.conn, token_hash(before), change.now_ms)
-        new = NewSession(
-            secret_hash=token_hash(secret),
-            id=new_id("ses_", change.now_ms, hub.random_bytes(10)),
-            user_id=person.user_id,
-            method=method,
-            ip=address_of(request) or None,
-            user_agent=user_agent(request),
-            created_at_ms=change.now_ms,
-            expires_at_ms=change.now_ms + hub.settings.session.lifetime_ms,
-        )
-        await insert_session(change.conn, new)
-        await end_oldest_sessions(
-            change.conn, person.user_id, keep=MAX_SESSIONS, now_ms=change.now_ms
-        )
-        await note_in_orgs(request, change, person.user_id, "auth.signin", method)
+    verified = await lock_person(change.conn, person.user_id)
+    change.actor = Someone(
+        user_id=person.user_id, email=person.email, email_verified=verified, pat_name=None
+    )
+    if before is not None:
+        await revoke_by_hash(change.conn, token_hash(before), change.now_ms)
+    new = NewSession(
+        secret_hash=token_hash(secret),
+        id=new_id("ses_", change.now_ms, hub.random_bytes(10)),
+        user_id=person.user_id,
+        method=method,
+        ip=address_of(request) or None,
+        user_agent=user_agent(request),
+        created_at_ms=change.now_ms,
+        expires_at_ms=change.now_ms + hub.settings.session.lifetime_ms,
+    )
+    await insert_session(change.conn, new)
+    await end_oldest_sessions(change.conn, person.user_id, keep=MAX_SESSIONS, now_ms=change.now_ms)
+    await note_in_orgs(request, change, person.user_id, "auth.signin", method)
     return secret
 
 
