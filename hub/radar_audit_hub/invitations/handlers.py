@@ -37,7 +37,10 @@ from radar_audit_hub.store.members import has_member_with_email
 
 from .links import OUTBOX, new_link, put_mail
 from .rules import (
+    DAY_MS,
     MAX_OPEN,
+    MAX_SENT_A_DAY,
+    MAX_SENT_A_DAY_TO_ONE,
     MAX_TIMES_SENT,
     VALID_MS,
     Acceptance,
@@ -97,6 +100,7 @@ async def create_invitation(request: web.Request) -> web.Response:
             expires_at_ms=change.now_ms + VALID_MS,
         )
         await _check_room(change, made)
+        await _check_mails(change, made)
         await store.insert_invitation(change.conn, made)
         url = await new_link(change.conn, hub, made)
         await put_mail(change.conn, made, change.now_ms)
@@ -121,6 +125,7 @@ async def resend_invitation(request: web.Request) -> web.Response:
             )
         if state == "expired":
             await _check_room(change, found)
+        await _check_mails(change, found)
         made = sent_again(found, change.now_ms)
         await store.update_invitation(change.conn, made)
         await store.drop_tokens(change.conn, made.org_id, made.id)
@@ -210,6 +215,15 @@ async def _check_room(change: Change, wanted: Invitation) -> None:
         raise ConflictError("this e-mail is invited already; send that invitation again")
     if await store.count_open(change.conn, org_id, change.now_ms) >= MAX_OPEN:
         raise ConflictError(f"{MAX_OPEN} invitations are open; revoke some, or wait for them")
+
+
+async def _check_mails(change: Change, wanted: Invitation) -> None:
+    """Raise ConflictError if enough mail went out within a day, also of what was revoked since."""
+    conn, since_ms = change.conn, change.now_ms - DAY_MS
+    if await store.count_sent(conn, wanted.org_id, since_ms, wanted.email) >= MAX_SENT_A_DAY_TO_ONE:
+        raise ConflictError("this e-mail was invited often enough today; try again tomorrow")
+    if await store.count_sent(conn, wanted.org_id, since_ms) >= MAX_SENT_A_DAY:
+        raise ConflictError(f"{MAX_SENT_A_DAY} invitations were sent today; try again tomorrow")
 
 
 def _created(made: Invitation) -> dict[str, Any]:

@@ -18,6 +18,10 @@ from radar_audit_hub.store.invitations import Invitation
 VALID_MS = 7 * 86_400_000
 MAX_OPEN = 500  # invitations of one org that can be accepted at the same time
 MAX_TIMES_SENT = 10
+# Whoever may invite chooses recipient and text: no means to flood a mailbox, or many.
+DAY_MS = 86_400_000
+MAX_SENT_A_DAY = 1000
+MAX_SENT_A_DAY_TO_ONE = 10
 Status = Literal["pending", "accepted", "revoked", "expired"]
 
 

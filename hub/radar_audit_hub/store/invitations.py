@@ -127,6 +127,18 @@ async def count_open(conn: AsyncConnection, org_id: str, now_ms: int) -> int:
     return int((await conn.execute(statement)).scalar_one())
 
 
+async def count_sent(
+    conn: AsyncConnection, org_id: str, since_ms: int, email: str | None = None
+) -> int:
+    """Return how often invitations were sent (to `email`) that were so after `since_ms` last."""
+    statement = select(func.coalesce(func.sum(org_invitation.c.times_sent), 0)).where(
+        org_invitation.c.org_id == org_id, org_invitation.c.sent_at > since_ms
+    )
+    if email is not None:
+        statement = statement.where(org_invitation.c.email == email)
+    return int((await conn.execute(statement)).scalar_one())
+
+
 async def open_invitation_of(
     conn: AsyncConnection, org_id: str, email: str, now_ms: int
 ) -> Invitation | None:

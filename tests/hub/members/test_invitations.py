@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from radar_audit_hub.credentials import new_token, token_hash
 from radar_audit_hub.invitations import handlers
-from radar_audit_hub.invitations.rules import MAX_TIMES_SENT, VALID_MS
+from radar_audit_hub.invitations.rules import DAY_MS, MAX_TIMES_SENT, VALID_MS
 from radar_audit_hub.store.invitations import find_token
 from radar_audit_hub.store.schema_members import org_invitation_token
 from radar_audit_hub.store.schema_outbox import outbox
@@ -211,6 +211,27 @@ async def test_sending_again_is_bounded(hub: HubUnderTest) -> None:
     made = await _invite(hub, "bob@acme.com")
     found = [(await _resend(hub, made.json["id"])).status for _ in range(MAX_TIMES_SENT)]
     assert found == [200] * (MAX_TIMES_SENT - 1) + [409]
+
+
+async def test_inviting_and_revoking_floods_nobody(
+    hub: HubUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "MAX_SENT_A_DAY_TO_ONE", 2)
+    monkeypatch.setattr(handlers, "MAX_SENT_A_DAY", 3)
+
+    async def invited_and_revoked(email: str) -> int:
+        made = await _invite(hub, email)
+        if made.status == 201:
+            await _revoke(hub, made.json["id"])
+        return made.status
+
+    assert [await invited_and_revoked("bob@acme.com") for _ in range(3)] == [201, 201, 409]
+    others = [f"n{number}@acme.com" for number in range(2)]
+    assert [await invited_and_revoked(email) for email in others] == [201, 409]
+    hub.clock.now_ms += DAY_MS
+    made = await _invite(hub, "bob@acme.com")
+    assert (made.status, (await _resend(hub, made.json["id"])).status) == (201, 200)
+    assert (await _resend(hub, made.json["id"])).status == 409
 
 
 @pytest.mark.parametrize("email", ["", "x", "a@b\r\nBcc: c@d", "a b@c.d", "a@b@c"])
