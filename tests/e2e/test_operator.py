@@ -1,7 +1,7 @@
 """Guards the operator on a real API server: what an admin does, and what a bad day does.
 
-The hub is the stand-in; the operator has exactly the rights of its own list. Figures are printed:
-`make e2e ARGS="tests/e2e/test_operator.py -s"`.
+The hub is the stand-in; the operator has exactly the rights of its own list. Figures are shown at
+the end of the run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import random
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from tests.cluster import machine
 from tests.cluster.progress import Progress
 from tests.cluster.provider import Cluster, Component
 from tests.cluster.versions import chosen_minor, release
+from tests.e2e.figures import Figures
 from tests.e2e.operator_process import OWN, ROOT, TEAM, NodeOperator, eventually, running_operator
 from tests.support.agent_api import CLUSTER
 from tests.support.crd_cases import ACCEPTED, API_VERSION, REFUSED, Case
@@ -65,10 +65,6 @@ def policy(name: str, max_age: str = "30d", namespace: str = OWN, **spec: Any) -
     return {"apiVersion": API_VERSION, "kind": "AuditPolicy", "metadata": meta, "spec": given}
 
 
-def show(figures: str) -> None:
-    sys.stdout.write(figures + "\n")
-
-
 def owner(name: str, namespace: str = OWN) -> str:
     return f"k8s:{CLUSTER}:{namespace}:{name}"
 
@@ -95,7 +91,7 @@ def test_kubectl_wait_get_describe_and_explain_read_well(admin: NodeOperator) ->
     both = admin.cluster.kubectl("get", "radar-audit", "-A")
     assert "audithub" in both
     assert "auditpolicy" in both
-    show("\n" + shown + hubs + explained + described)
+    assert "org_01H8XGJWBWBAQ4" in hubs
     delete(admin, "main")
     eventually(lambda: owner("main") not in admin.hub()["owners"])
 
@@ -142,7 +138,7 @@ def test_an_edit_a_mistake_and_its_mending(admin: NodeOperator) -> None:
     admin.until_says("edits", "True/Synced")
 
 
-def test_a_rotated_secret_is_sent_within_seconds(admin: NodeOperator) -> None:
+def test_a_rotated_secret_is_sent_within_seconds(admin: NodeOperator, figures: Figures) -> None:
     def secret(url: str) -> dict[str, Any]:
         meta = {"name": "alerts", "namespace": OWN}
         return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"url": url}}
@@ -159,7 +155,7 @@ def test_a_rotated_secret_is_sent_within_seconds(admin: NodeOperator) -> None:
     began = time.monotonic()
     admin.apply(secret("https://hooks.example.com/canary-b"))
     eventually(lambda: "canary-b" in json.dumps(admin.hub()["secrets"][owner("rotates")]))
-    show(f"\nsecret rotated: at the hub {time.monotonic() - began:.2f} s after kubectl began")
+    figures.note(f"secret rotated: at the hub {time.monotonic() - began:.2f} s after kubectl began")
     told = json.dumps(admin.get("rotates")) + admin.log()
     told += admin.cluster.kubectl("get", "events", "-A", "-o", "yaml")
     assert "canary" not in told
@@ -208,7 +204,7 @@ def test_a_hub_that_hangs_and_comes_back_gets_the_newest_generation_alone(
     eventually(lambda: owner("outage") in admin.hub()["owners"], 90)
 
 
-def test_an_edit_is_in_force_within_two_seconds(admin: NodeOperator) -> None:
+def test_an_edit_is_in_force_within_two_seconds(admin: NodeOperator, figures: Figures) -> None:
     admin.apply(policy("latency"))
     admin.until_says("latency", "True/Synced")
     began = {}
@@ -226,15 +222,17 @@ def test_an_edit_is_in_force_within_two_seconds(admin: NodeOperator) -> None:
         if f"{owner('latency')} {generation}" in taken
     ]
     median = statistics.median(waits)
-    show(
-        f"\nedits: {len(waits)} of {_EDITS}; from the start of kubectl to the hub: "
+    figures.note(
+        f"edits: {len(waits)} of {_EDITS}; from the start of kubectl to the hub: "
         f"median {median * 1000:.0f} ms, worst {max(waits) * 1000:.0f} ms"
     )
     assert len(waits) > _EDITS / 2
     assert median < 2.0
 
 
-def test_killed_fifty_times_it_converges_and_sends_nothing_twice(admin: NodeOperator) -> None:
+def test_killed_fifty_times_it_converges_and_sends_nothing_twice(
+    admin: NodeOperator, figures: Figures
+) -> None:
     admin.apply(policy("killed"))
     admin.until_says("killed", "True/Synced")
     accepted = admin.hub()["accepted"]
@@ -251,12 +249,14 @@ def test_killed_fifty_times_it_converges_and_sends_nothing_twice(admin: NodeOper
     assert state["owners"][owner("killed")]["generation"] == _KILLS + 1
     assert state["accepted"] - accepted <= _KILLS
     assert "finalizers" not in admin.get("killed")["metadata"]
-    show(f"\nkilled {_KILLS} times: {state['accepted'] - accepted} generations reached the hub")
+    figures.note(
+        f"killed {_KILLS} times: {state['accepted'] - accepted} generations reached the hub"
+    )
     delete(admin, "killed")
     eventually(lambda: owner("killed") not in admin.hub()["owners"], 90)
 
 
-def test_a_restarted_api_server_is_found_again(admin: NodeOperator) -> None:
+def test_a_restarted_api_server_is_found_again(admin: NodeOperator, figures: Figures) -> None:
     admin.apply(policy("restart"))
     admin.until_says("restart", "True/Synced")
     admin.cluster.stop(Component.APISERVER)
@@ -266,7 +266,9 @@ def test_a_restarted_api_server_is_found_again(admin: NodeOperator) -> None:
     began = time.monotonic()
     admin.apply(policy("restart", "28d"))
     eventually(lambda: admin.hub()["owners"][owner("restart")]["generation"] == 2, 90)
-    show(f"\nAPI server restarted: an edit reached the hub {time.monotonic() - began:.1f} s later")
+    figures.note(
+        f"API server restarted: an edit reached the hub {time.monotonic() - began:.1f} s later"
+    )
     assert admin.is_running()
 
 
@@ -289,7 +291,7 @@ def test_schemas_are_upgraded_under_existing_policies(admin: NodeOperator) -> No
 
 
 def test_a_thousand_policies_converge_and_a_second_start_writes_nothing(
-    admin: NodeOperator,
+    admin: NodeOperator, figures: Figures
 ) -> None:
     admin.stop()
     many = [policy(f"p{number:04d}") for number in range(_MANY)]
@@ -304,8 +306,8 @@ def test_a_thousand_policies_converge_and_a_second_start_writes_nothing(
     eventually(lambda: admin.metric(told) >= _MANY, 120)
     written = time.monotonic() - began
     inside = admin.metric("radar_audit_operator_edit_to_synced_seconds_sum")
-    show(
-        f"\n{_MANY} policies from the start of the process: at the hub {at_hub:.1f} s, all "
+    figures.note(
+        f"{_MANY} policies from the start of the process: at the hub {at_hub:.1f} s, all "
         f"statuses {written:.1f} s (mean from list to status {inside / _MANY:.2f} s); "
         f"RSS {admin.rss_mib():.0f} MiB"
     )
@@ -315,5 +317,5 @@ def test_a_thousand_policies_converge_and_a_second_start_writes_nothing(
     eventually(lambda: admin.hub()["puts"] >= puts + 2 * _MANY, 120)
     eventually(lambda: admin.metric("radar_audit_operator_queue_depth") == 0)
     statuses = admin.metric(told)
-    show(f"second start: {statuses:.0f} writes, RSS {admin.rss_mib():.0f} MiB")
+    figures.note(f"second start: {statuses:.0f} writes, RSS {admin.rss_mib():.0f} MiB")
     assert statuses <= 5  # the AuditHub's own, not one per policy
