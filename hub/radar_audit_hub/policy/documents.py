@@ -41,6 +41,7 @@ _ACTION = re.compile(r"^(\*|[a-z_]+\.(\*|[a-z_.]+))\Z")
 _CLOCK = re.compile(r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z")
 _EMAIL = re.compile(r"^[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}\Z")
 _URL = re.compile(r"^https://(?P<host>[^/?#@\s\\]+)(?:[/?#][^\s]*)?\Z")
+_CLUSTER_TERM = f" cluster:cl_{'x' * 60}"  # the longest that limits a hold to its cluster
 _PRINTABLE = re.compile(r"^[^\x00-\x1f\x7f\ud800-\udfff]+\Z")
 _MAX_URL_CHARS = 2048
 _MAX_SECRET_CHARS = 4096
@@ -57,15 +58,18 @@ class Mistakes:
         self.queries: list[FieldError] = []
         self.actions: list[FieldError] = []
 
-    def query(self, field: str, text: str | None) -> None:
-        """Note a query that cannot be read, with the place and what was expected there."""
+    def query(self, field: str, text: str | None, room: str = "") -> None:
+        """Note a query that cannot be read, with the place and what was expected there.
+
+        `room` is as much as will be added behind it.
+        """
         if text is None:
             return
         if len(text) > MAX_QUERY_CHARS:
             self.invalid.append(FieldError(field, f"must be at most {MAX_QUERY_CHARS} characters"))
             return
         try:
-            parse(text)
+            parse(text + room)
         except QueryError as error:
             place = f"at position {error.position}: expected {error.expected}"
             self.queries.append(FieldError(field, place))
@@ -144,7 +148,8 @@ def check_retention(found: Mistakes, asked: RetentionSettings, scope: str) -> No
     for place, hold in _named(found, f"{at}.holds", asked.holds, MAX_HOLDS):
         if not 1 <= len(hold.reason) <= MAX_REASON_CHARS or not _PRINTABLE.match(hold.reason):
             found.refuse(f"{place}.reason", f"must be 1 to {MAX_REASON_CHARS} printable characters")
-        found.query(f"{place}.query", hold.query)
+        room = "" if scope == "organization" else _CLUSTER_TERM
+        found.query(f"{place}.query", hold.query, room)
         if hold.until is not None:
             _time(found, f"{place}.until", hold.until)
 

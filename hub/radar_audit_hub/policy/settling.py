@@ -110,7 +110,7 @@ async def settle(
         ceiling_hours=found.ceiling_hours,
         about=_decided_by(found, by),
     )
-    settings = InForce(ages=ages, holds=_holds(found.documents))
+    settings = InForce(ages=ages, holds=_holds(found.owners, found.documents))
     revision = await set_in_force(conn, org.id, write(settings))
     return replace(found, in_force=settings, revision=revision)
 
@@ -196,13 +196,22 @@ def _wanted(
     return Wanted(org, clusters)
 
 
-def _holds(documents: Mapping[str, OwnerDocument]) -> tuple[Held, ...]:
-    """Return what the holds of all owners keep; those of detached ones, too."""
+def _holds(owners: Mapping[str, Owner], documents: Mapping[str, OwnerDocument]) -> tuple[Held, ...]:
+    """Return what the holds of all owners keep; those of detached ones, too.
+
+    Who does not speak for the org holds the events of its own cluster only.
+    """
     found = {
-        Held(query=hold.query or "", until_ms=None if hold.until is None else parse_ms(hold.until))
-        for document in documents.values()
+        Held(
+            query=hold.query or "",
+            until_ms=None if hold.until is None else parse_ms(hold.until),
+            cluster_id=None if key_of(name, owners[name]) == ORG_KEY else owners[name].cluster_id,
+        )
+        for name, document in documents.items()
         if document.retention is not None
         for hold in document.retention.holds
         if not hold.released
     }
-    return tuple(sorted(found, key=lambda hold: (hold.query, hold.until_ms or 0)))
+    return tuple(
+        sorted(found, key=lambda hold: (hold.query, hold.until_ms or 0, hold.cluster_id or ""))
+    )

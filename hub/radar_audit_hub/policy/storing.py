@@ -38,6 +38,9 @@ from .secret_parts import Secret, Secrets, without_secrets
 from .settling import Settled, delay_ms, read_document, settle
 
 MAX_LASTING_HOLDS = 4 * MAX_HOLDS
+# Of all owners of an org together.
+MAX_ORG_HOLDS = 200
+MAX_ORG_WEIGHT = 500
 _secrets = msgspec.json.Decoder(dict[str, Secret])
 
 
@@ -103,6 +106,7 @@ async def store(
     settled = await settle(
         change.conn, org, now_ms=change.now_ms, delay_ms=waits, takeover=takeover, by=owner_id
     )
+    _refuse_too_many_holds(settled, old, plain, change.now_ms)
     told = changes(old, plain, kept, secrets)
     if old is not None and old.uid != plain.uid:
         told["uid"] = [old.uid, plain.uid]
@@ -136,6 +140,30 @@ def _with_lasting_holds(document: OwnerDocument, before: OwnerDocument | None) -
     return msgspec.structs.replace(
         document, retention=msgspec.structs.replace(asked, holds=[*asked.holds, *lasting])
     )
+
+
+def _refuse_too_many_holds(
+    settled: Settled, before: OwnerDocument | None, after: OwnerDocument, now_ms: int
+) -> None:
+    """Raise InvalidBodyError if another hold would be too much for whoever reads the log.
+
+    All of an org's are part of each query, and a database takes so many at once and no more.
+    """
+    if after.retention is None or _unreleased(after) <= _unreleased(before):
+        return
+    lasting = [hold for hold in settled.in_force.holds if hold.lasts(now_ms)]
+    if len(lasting) > MAX_ORG_HOLDS or sum(hold.weight for hold in lasting) > MAX_ORG_WEIGHT:
+        message = (
+            f"with those of the whole organization there would be more than {MAX_ORG_HOLDS}, or "
+            f"more than {MAX_ORG_WEIGHT} values in their queries; release some by name"
+        )
+        raise InvalidBodyError([FieldError("retention.holds", message)])
+
+
+def _unreleased(document: OwnerDocument | None) -> set[tuple[str, str | None, str | None]]:
+    asked = None if document is None else document.retention
+    holds = [] if asked is None else asked.holds
+    return {(hold.name, hold.query, hold.until) for hold in holds if not hold.released}
 
 
 def opened(sealer: Sealer | None, owner: Owner) -> Secrets:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import msgspec
-from radar_audit_events.query import Query, parse
+from radar_audit_events.query import Created, Query, parse
 
 HOUR_MS = 3_600_000
 _KEPT_TEXTS = 1024  # orgs whose settings were read last
@@ -40,10 +40,29 @@ class Age(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a legal hold keeps: events that `query` finds (empty: all), to `until_ms` (Unix ms)."""
+    """What a legal hold keeps: events that `query` finds (empty: all), to `until_ms` (Unix ms).
+
+    With a `cluster_id`, only those of that cluster.
+    """
 
     query: str = ""
     until_ms: int | None = None
+    cluster_id: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The query with the cluster in it."""
+        return self.query if self.cluster_id is None else f"{self.query} cluster:{self.cluster_id}"
+
+    @property
+    def weight(self) -> int:
+        """How much of a database's query it takes: one, and one for each value compared with."""
+        terms = _parsed(self.text).terms
+        return 1 + sum(1 if isinstance(term, Created) else len(term.values) for term in terms)
+
+    def lasts(self, now_ms: int) -> bool:
+        """Tell whether it keeps anything at `now_ms` (Unix ms)."""
+        return self.until_ms is None or self.until_ms > now_ms
 
 
 class InForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,8 +74,8 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def queries_at(self, now_ms: int) -> Iterator[Query]:
         """Yield what the holds that last at `now_ms` (Unix ms) select."""
         for hold in self.holds:
-            if hold.until_ms is None or hold.until_ms > now_ms:
-                yield _parsed(hold.query)
+            if hold.lasts(now_ms):
+                yield _parsed(hold.text)
 
 
 NOTHING = InForce()
