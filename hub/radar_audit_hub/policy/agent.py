@@ -7,6 +7,7 @@ org's own key without the scope that an org owner grants.
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 import msgspec
@@ -38,14 +39,16 @@ from radar_audit_hub.errors import (
     ScopeMissingError,
     StaleGenerationError,
     TooManyOwnersError,
+    UnauthorizedError,
 )
 from radar_audit_hub.json_edge import json_document, no_parameters
 from radar_audit_hub.store.owners import (
     Owner,
     count_owners,
+    document_chars,
     get_owner,
 )
-from radar_audit_hub.store.policy_clusters import cluster_names
+from radar_audit_hub.store.policy_clusters import cluster_names, tokens_of
 
 from .answers import Teller, destinations
 from .capture import capture_of
@@ -53,6 +56,7 @@ from .releasing import Policy, release
 from .settling import look, read_document
 from .storing import opened, refuse_mistakes, store
 
+MAX_ORG_CHARS = 16 * 1024 * 1024  # every answer about the policy reads all documents
 _decoder = msgspec.json.Decoder(OwnerDocument)
 _POLICIES: dict[str, Policy] = {"Revert": "revert", "Retain": "retain"}
 
@@ -78,9 +82,7 @@ async def put_document(request: web.Request) -> web.Response:
     )
     document = decode_body(raw, _decoder, OwnerDocument.__struct_fields__)
     if document.scope == "organization" and SCOPE_ORG_SETTINGS not in caller.scopes:
-        raise ScopeMissingError(
-            f"the cluster's token lacks the scope {SCOPE_ORG_SETTINGS}; an org owner grants it"
-        )
+        raise _lacks_scope()
     refuse_mistakes(document, is_hub=name.namespace is None)
     try:
         async with changing(request, None) as change:
@@ -96,6 +98,7 @@ async def _put(
     hub: Hub, change: Change, caller: ClusterPrincipal, owner_id: str, document: OwnerDocument
 ) -> OwnerAnswer:
     org = await change.lock(caller.org_id)
+    await _check_still_good(change, caller, document)
     before = await get_owner(change.conn, org.id, owner_id)
     same_object = before is not None and before.uid == document.uid
     result: Literal["stored", "unchanged"] = "stored"
@@ -124,6 +127,7 @@ async def _put(
             before=before,
             document=document,
         )
+        await _check_room(change, before, settled.owners[owner_id])
     names = await cluster_names(change.conn, org.id)
     teller = Teller(change.conn, org, settled, change.now_ms, names)
     stored = settled.owners[owner_id]
@@ -140,6 +144,37 @@ async def _put(
         capture=capture.state() if capture and document.capture else None,
         overridden=teller.overridden(),
     )
+
+
+async def _check_still_good(
+    change: Change, caller: ClusterPrincipal, document: OwnerDocument
+) -> None:
+    """Refuse what a cluster may do no longer since the request, which took its time, was let in.
+
+    Raises UnauthorizedError, ScopeMissingError.
+    """
+    tokens = await tokens_of(change.conn, caller.org_id, caller.cluster_id)
+    if not tokens:
+        raise UnauthorizedError("the token is revoked")
+    scopes = {scope for text in tokens.values() for scope in json.loads(text)}
+    if document.scope == "organization" and SCOPE_ORG_SETTINGS not in scopes:
+        raise _lacks_scope()
+
+
+def _lacks_scope() -> ScopeMissingError:
+    return ScopeMissingError(
+        f"the cluster's token lacks the scope {SCOPE_ORG_SETTINGS}; an org owner grants it"
+    )
+
+
+async def _check_room(change: Change, before: Owner | None, after: Owner) -> None:
+    """Raise TooManyOwnersError if a document that is new, or grew, is too much for the org."""
+    grown = before is None or len(after.document) > len(before.document)
+    if grown and await document_chars(change.conn, after.org_id) > MAX_ORG_CHARS:
+        raise TooManyOwnersError(
+            f"the documents of the organization's owners may have {MAX_ORG_CHARS} characters in "
+            "all; delete some policies, or shorten them"
+        )
 
 
 async def delete_document(request: web.Request) -> web.Response:

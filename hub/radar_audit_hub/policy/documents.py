@@ -114,8 +114,10 @@ def mistakes_in(
     found = Mistakes()
     if not 0 < len(document.uid) <= _MAX_HASH_CHARS or not _PRINTABLE.match(document.uid):
         found.refuse("uid", f"must be 1 to {_MAX_HASH_CHARS} printable characters")
-    if not 0 < len(document.spec_hash) <= _MAX_HASH_CHARS:
-        found.refuse("spec_hash", f"must be 1 to {_MAX_HASH_CHARS} characters")
+    if not 0 < len(document.spec_hash) <= _MAX_HASH_CHARS or not _PRINTABLE.match(
+        document.spec_hash
+    ):
+        found.refuse("spec_hash", f"must be 1 to {_MAX_HASH_CHARS} printable characters")
     found.bounds("generation", document.generation, 0, 2**53)
     _time(found, "created_at", document.created_at)
     if document.take_over_from is not None and document.scope != "organization":

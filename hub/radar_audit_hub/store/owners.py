@@ -98,6 +98,14 @@ async def count_owners(conn: AsyncConnection, org_id: str, cluster_id: str) -> i
     return int((await conn.execute(statement)).scalar_one())
 
 
+async def document_chars(conn: AsyncConnection, org_id: str) -> int:
+    """Return how many characters all documents of an org have together."""
+    statement = select(func.coalesce(func.sum(func.length(policy_owner.c.document)), 0)).where(
+        policy_owner.c.org_id == org_id
+    )
+    return int((await conn.execute(statement)).scalar_one())
+
+
 async def get_owner(conn: AsyncConnection, org_id: str, owner_id: str) -> Owner | None:
     """Return one owner, None if the hub has no document of it."""
     statement = select(policy_owner).where(

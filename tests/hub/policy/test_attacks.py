@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,11 +10,11 @@ from radar_audit_hub import changes
 from radar_audit_hub.policy.job import end_overrides
 from radar_audit_hub.store.control import Org, lock_org
 from radar_audit_hub.store.database import Connection
-from radar_audit_hub.store.schema import org_member
+from radar_audit_hub.store.schema import cluster_token, org_member
 from sqlalchemy import update
 
 from tests.support.hub_builder import ORG, HubUnderTest
-from tests.support.policy_agents import HOUR_MS, Operator, operator, told
+from tests.support.policy_agents import AGENT_SCOPES, HOUR_MS, Operator, operator, told
 
 POLICY = f"/api/orgs/{ORG}/audit/policy"
 STEER = f"/api/orgs/{ORG}/audit/settings"
@@ -158,3 +159,39 @@ async def test_owner_who_is_demoted_meanwhile_changes_nothing(
     assert answer.status == 403
     monkeypatch.undo()
     assert await told(hub) == []
+
+
+@pytest.mark.parametrize("how", ["deleted", "ungranted"])
+async def test_cluster_that_may_no_longer_speak_while_its_body_arrives_is_refused(
+    hub: HubUnderTest, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    agent = await operator(hub, speaks_for_org=True)
+
+    async def ended_first(conn: Connection, org_id: str) -> Org | None:
+        values = {"revoked_at": 1} if how == "deleted" else {"scopes": json.dumps(AGENT_SCOPES)}
+        await conn.execute(update(cluster_token).values(**values))
+        return await lock_org(conn, org_id)
+
+    monkeypatch.setattr(changes, "lock_org", ended_first)
+    answer = await agent.put(agent.owner(), scope="organization", retention=AT_ONCE)
+    assert answer.status == (401 if how == "deleted" else 403)
+    assert await told(hub) == []
+
+
+async def test_documents_of_an_org_are_bounded_together(
+    hub: HubUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("radar_audit_hub.policy.agent.MAX_ORG_CHARS", 1000)
+    one, two = await operator(hub), await operator(hub, "cl_2")
+    long = {"holds": [{"name": "case", "reason": "x" * 250, "query": "pod:" + "y" * 250}]}
+    assert (await one.put(one.owner(), retention=long)).status == 200
+    refused = await two.put(two.owner(), retention=long)
+    assert (refused.status, refused.json["code"]) == (409, "too_many_owners")
+    shorter = {"holds": [{**long["holds"][0], "reason": "x"}]}
+    assert (await one.put(one.owner(), 2, retention=shorter)).status == 200
+
+
+async def test_hash_that_no_database_could_hold_is_refused(any_hub: HubUnderTest) -> None:
+    agent = await operator(any_hub)
+    answer = await agent.put(agent.owner(), spec_hash="a\0b")
+    assert (answer.status, answer.json["errors"][0]["field"]) == (422, "spec_hash")
