@@ -34,7 +34,7 @@ from .writer import Writer
 
 _RESTARTS = 1_000_000  # a task that ends is started anew; readiness tells while it is down
 _RETRY_SECONDS = 2.0
-_SHOW_SECONDS = 2.0
+_SHOW_SECONDS = 5.0
 _logger = logging.getLogger(__name__)
 
 
@@ -210,13 +210,14 @@ class Active:
         destinations: Counter[str] = Counter()
         pending = 0
         for policy in world.policies.values():
-            for condition in policy.status.get("conditions") or ():
+            shown = policy.status
+            for condition in shown.get("conditions") or ():
                 if condition["type"] == "Ready":
                     ready[condition["status"], condition["reason"]] += 1
-            for each in policy.status.get("destinations") or ():
+            for each in shown.get("destinations") or ():
                 for condition in each.get("conditions") or ():
                     destinations[condition["reason"]] += 1
-            waits = (policy.status.get("retention") or {}).get("pending") or {}
+            waits = (shown.get("retention") or {}).get("pending") or {}
             pending += int(waits.get("wouldDelete") or 0)
         metrics.policies.clear()
         for (status, reason), count in ready.items():

@@ -30,7 +30,7 @@ from .errors import HubRefusedError, HubUnauthorizedError, HubUnreachableError, 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024  # of a heartbeat with 5,000 owners
 MAX_RETRY_AFTER_SECONDS = 300.0
 _CONNECT_SECONDS = 5.0
-_MAX_CONNECTIONS = 16
+_MAX_CONNECTIONS = 8  # each TLS connection keeps 128 KiB
 _MAX_TEXT_CHARS = 500
 _MAX_ERRORS = 5
 

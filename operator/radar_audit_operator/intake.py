@@ -173,7 +173,7 @@ class Intake:
         if old is not None and old.meta.uid == new.meta.uid:
             if new.meta.resource_version < old.meta.resource_version:
                 return  # a list that was overtaken by the watch
-            if _same(old.meta, new.meta) and old.status == new.status:
+            if _same(old.meta, new.meta) and old.packed == new.packed:
                 known[key] = new
                 return
         known[key] = new

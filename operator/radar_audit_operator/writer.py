@@ -16,7 +16,7 @@ from .cluster import Cluster
 from .errors import ClusterError
 from .plan.notices import Notice, transitions
 from .poster import Poster
-from .specs import HUBS, POLICIES, Hub, Policy
+from .specs import HUBS, POLICIES, Hub, Policy, pack
 from .status import merge_patch
 from .world import World
 
@@ -38,7 +38,9 @@ class Writer:
         written = await self._write(POLICIES, policy, status)
         held = self._world.policies.get(policy.meta.key)
         if written is not None and held is not None and held.meta.uid == policy.meta.uid:
-            self._world.policies[policy.meta.key] = msgspec.structs.replace(held, status=written)
+            self._world.policies[policy.meta.key] = msgspec.structs.replace(
+                held, packed=pack(written)
+            )
         return written is not None
 
     async def hub(self, hub: Hub, status: Mapping[str, Any]) -> bool:
@@ -46,7 +48,7 @@ class Writer:
         written = await self._write(HUBS, hub, status)
         held = self._world.hubs.get(hub.meta.key)
         if written is not None and held is not None and held.meta.uid == hub.meta.uid:
-            self._world.hubs[hub.meta.key] = msgspec.structs.replace(held, status=written)
+            self._world.hubs[hub.meta.key] = msgspec.structs.replace(held, packed=pack(written))
         return written is not None
 
     def tell(self, seen: Policy | Hub, notice: Notice) -> None:
@@ -57,7 +59,8 @@ class Writer:
     async def _write(
         self, plural: str, seen: Policy | Hub, status: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        patch = merge_patch(seen.status, dict(status))
+        before = seen.status
+        patch = merge_patch(before, dict(status))
         if not patch:
             return None
         key = seen.meta.key
@@ -67,6 +70,6 @@ class Writer:
             if error.status != 404:  # it was deleted meanwhile, which is well
                 raise
             return None
-        for notice in transitions(seen.status, status):
+        for notice in transitions(before, status):
             self.tell(seen, notice)
         return dict(answer.get("status") or {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from radar_audit_events.policy_answers import DestinationState, RetentionState
 from radar_audit_operator.plan.notices import transitions
@@ -134,6 +134,7 @@ def test_a_version_of_a_secret_is_shown_only_once_the_hub_has_it() -> None:
     assert "secretResourceVersion" not in status["destinations"][0]
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(max_size=2), JSON), st.dictionaries(st.text(max_size=2), JSON))
 def test_a_merge_patch_brings_one_object_to_the_other(
     before: dict[str, Any], after: dict[str, Any]

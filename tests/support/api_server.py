@@ -245,13 +245,15 @@ class ApiServer:
         return [item for item in near if _matches(item, request.query.get("labelSelector", ""))]
 
     async def _watch(self, request: web.Request, resource: str, ns: str) -> web.StreamResponse:
-        if self.faults.expired_watches:
-            self.faults.expired_watches -= 1
-            return web.json_response(_status(410, "too old resource version"), status=410)
         seen = int(request.query.get("resourceVersion") or 0)
         selector = request.query.get("labelSelector", "")
         answer = web.StreamResponse(headers={"Content-Type": "application/json"})
         await answer.prepare(request)
+        if self.faults.expired_watches:
+            self.faults.expired_watches -= 1
+            expired = {"type": "ERROR", "object": _status(410, "too old resource version")}
+            await answer.write(json.dumps(expired).encode() + b"\n")
+            return answer
         task = asyncio.current_task()
         assert task is not None
         self._streams.add(task)

@@ -51,8 +51,8 @@ def settings() -> kopf.OperatorSettings:
     # bookmarks come each minute, and silence over inactivity_timeout (70 s) reconnects.
     made.watching.server_timeout = 600
     made.watching.connect_timeout = 10
-    # A thousand objects in two requests instead of one large answer.
-    made.watching.chunk_size = 500
+    # A page of a list: bounds memory.
+    made.watching.chunk_size = 100
     # Bounds the burst of tasks when a thousand objects come in at once.
     made.queueing.worker_limit = 64
     made.queueing.idle_timeout = 1.0
