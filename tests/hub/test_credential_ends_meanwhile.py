@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from radar_audit_events.ids import format_ms
+from radar_audit_hub.bodies import read_body
 from radar_audit_hub.json_edge import read_document
 
 from tests.support.browsers import signed_in
@@ -59,3 +61,27 @@ async def test_what_is_revoked_while_the_body_arrives_changes_nothing(
     ended.set()
     assert await slow == 401
     assert "org.updated" not in await actions(any_hub)
+
+
+async def test_token_revoked_while_the_body_arrives_records_nothing(
+    any_hub: HubUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await any_hub.add_person()
+
+    async def revoked_first(*args: Any, **bounds: Any) -> bytes:
+        body = await read_body(*args, **bounds)
+        await any_hub.revoke(token)
+        return body
+
+    monkeypatch.setattr("radar_audit_hub.external.handlers.read_body", revoked_first)
+    event = {
+        "key": "k",
+        "action": "cluster.deleted",
+        "target_id": "cl_1",
+        "created_at": format_ms(any_hub.clock.now_ms),
+        "metadata": {"name": "prod"},
+    }
+    body = {"events": [event]}
+    answer = await any_hub.send("POST", f"{PATH}/audit/events", json=body, token=token)
+    assert answer.status == 401
+    assert await actions(any_hub) == []

@@ -18,6 +18,7 @@ from radar_audit_events.wire import MAX_BATCH_BYTES
 from radar_audit_hub.auth.access import require
 from radar_audit_hub.auth.principal import OWNER, Principal
 from radar_audit_hub.bodies import decode_body, named_field, read_body
+from radar_audit_hub.changes import changing
 from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.declarations import declare
 from radar_audit_hub.errors import ForbiddenError, InvalidBodyError
@@ -74,7 +75,7 @@ async def record_events(request: web.Request) -> web.Response:
             timeout_seconds=hub.settings.body_timeout_seconds,
             hold=ticket.hold,
         )
-        results = await _store(hub, caller, caller.pat_name, _read(body))
+        results = await _store(request, caller, caller.pat_name, _read(body))
     return json_document({"results": results})
 
 
@@ -100,8 +101,12 @@ def _read_event(raw: msgspec.Raw) -> ExternalEvent | Result:
 
 
 async def _store(
-    hub: Hub, caller: Principal, pat_name: str, events: Sequence[ExternalEvent | Result]
+    request: web.Request,
+    caller: Principal,
+    pat_name: str,
+    events: Sequence[ExternalEvent | Result],
 ) -> list[Result]:
+    hub = request.app[HUB]
     now_ms = hub.now_ms()
     recorder = Recorder(
         org_id=caller.org_id, pat_name=pat_name, now_ms=now_ms, floors=floors_of(caller, now_ms)
@@ -116,7 +121,7 @@ async def _store(
         prepare(one.event, salts[at * SALT_BYTES : (at + 1) * SALT_BYTES], one.source_key)
         for at, one in enumerate(taken)
     ]
-    fates = iter(await _append(hub, caller.org_id, rows))
+    fates = iter(await _append(request, caller, rows))
     return [one if isinstance(one, Result) else next(fates) for one in judged]
 
 
@@ -128,13 +133,21 @@ async def _people(
         return await people_of_org(conn, org_id, [name for name in named if name])
 
 
-async def _append(hub: Hub, org_id: str, rows: Sequence[PreparedEvent]) -> list[Result]:
-    """Store what is new in one transaction; under the head's lock nobody else can be first."""
+async def _append(
+    request: web.Request, caller: Principal, rows: Sequence[PreparedEvent]
+) -> list[Result]:
+    """Store what is new in one transaction; under the head's lock nobody else can be first.
+
+    The body may have taken its time: whether the caller still may is asked again.
+    """
     if not rows:
         return []
+    hub, org_id = request.app[HUB], caller.org_id
     fresh: dict[bytes, PreparedEvent] = {}
     results: list[Result] = []
-    async with hub.db.write() as conn:
+    async with changing(request, caller) as change:
+        conn = change.conn
+        await change.lock_as(org_id, OWNER)
         await lock_head(conn, org_id)
         stored = await stored_facts(conn, org_id, [_key(row) for row in rows])
         known = {key: _stored_fact(fact) for key, fact in stored.items()}
