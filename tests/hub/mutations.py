@@ -47,13 +47,13 @@ class Case:
         return f"{self.route} {self.note}".strip()
 
 
-def _refused(method: str, path: str) -> Case:
+def _refused(method: str, path: str, below: str = "/clusters") -> Case:
     """Return the case of a privileged route of a cluster that a member is refused."""
 
     async def ask(stage: Stage) -> Call:
-        return Call(method, CLUSTER_PATH + path, token=stage.bob)
+        return Call(method, f"{ORG_PATH}{below}/{CLUSTER_ID}{path}", token=stage.bob)
 
-    route = f"{method} /api/orgs/{{org_id}}/clusters/{{cluster_id}}{path}"
+    route = f"{method} /api/orgs/{{org_id}}{below}/{{cluster_id}}{path}"
     return Case(route, ask, ("cluster.action_denied",), status=403, note="refused")
 
 
@@ -240,6 +240,9 @@ CASES = (
         simple("PUT", f"{SETTINGS_PATH}/grants/{CLUSTER_ID}"),
         ("audit.policy_changed",),
     ),
+    _refused("PUT", "", "/audit/settings/grants"),
+    _refused("DELETE", "", "/audit/settings/grants"),
+    _refused("POST", "", "/audit/settings/release"),
     # collectors
     Case("POST /api/agent/heartbeat", asked.heartbeat, ()),
     Case(

@@ -67,16 +67,16 @@ DENIALS: web.AppKey[Denials] = web.AppKey("denials", Denials)
 
 @asynccontextmanager
 async def privileged(
-    request: web.Request, attempted_action: str, *roles: str
+    request: web.Request, attempted_action: str, *roles: str, scope: str = SCOPE
 ) -> AsyncIterator[Principal]:
-    """Let one of `roles` with the scope SCOPE do something to the path's cluster.
+    """Let one of `roles` with the scope do something to the path's cluster.
 
     A refusal, here or by what is done inside, is written to the log and raised again. Raises
     as `require`; TooManyRequestsError after too many refusals.
     """
     caller = await require(request)
     try:
-        check(caller, request.match_info.get("org_id"), *roles, scope=SCOPE)
+        check(caller, request.match_info.get("org_id"), *roles, scope=scope)
         yield caller
     except ForbiddenError as refused:
         await _write(request, caller, attempted_action, refused)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from radar_audit_hub.clusters.guard import DENIED
 from radar_audit_hub.declarations import declare
 
 from . import agent, people, reporting
@@ -21,6 +22,7 @@ def routes() -> list[web.RouteDef]:
     steering = "/api/orgs/{org_id}/audit/settings"
     grants = f"{steering}/grants/{{cluster_id}}"
     events = (ACTION,)
+    refusable = (ACTION, DENIED)
     return [
         declare(web.put(owner, agent.put_document), events=events),
         declare(web.delete(owner, agent.delete_document), events=events),
@@ -35,7 +37,7 @@ def routes() -> list[web.RouteDef]:
         declare(web.put(policy, people.put), events=events),
         declare(web.post(f"{steering}/takeover", people.take_over), events=events),
         declare(web.post(f"{steering}/override", people.override), events=events),
-        declare(web.post(f"{steering}/release/{{cluster_id}}", people.agree), events=events),
-        declare(web.put(grants, people.grant), events=events),
-        declare(web.delete(grants, people.ungrant), events=events),
+        declare(web.post(f"{steering}/release/{{cluster_id}}", people.agree), events=refusable),
+        declare(web.put(grants, people.grant), events=refusable),
+        declare(web.delete(grants, people.ungrant), events=refusable),
     ]

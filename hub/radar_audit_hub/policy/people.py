@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +28,7 @@ from radar_audit_hub.auth.access import require
 from radar_audit_hub.auth.principal import LOG_READERS, ORG_READ_SCOPE, OWNER
 from radar_audit_hub.bodies import decode_body, read_body
 from radar_audit_hub.changes import Change, changing
+from radar_audit_hub.clusters.guard import privileged
 from radar_audit_hub.context import HUB
 from radar_audit_hub.errors import ConflictError, InvalidBodyError, NotFoundError
 from radar_audit_hub.json_edge import json_document, no_parameters, read_document
@@ -257,20 +259,25 @@ def _until(row: OverrideRow | None) -> str | None:
 
 async def agree(request: web.Request) -> web.Response:
     """Agree that a cluster's missing owners are gone: its next complete lists release them."""
-    caller = await require(request, OWNER, scope=SCOPE)
-    no_parameters(request)
-    cluster_id = _cluster_id(request)
-    async with changing(request, caller) as change:
-        org, _ = await change.lock_as(caller.org_id, OWNER)
-        heard = await get_cluster_row(change.conn, org.id, cluster_id)
-        if heard is None:
-            raise NotFoundError("no operator of such a cluster was ever heard of")
-        if heard.blocked_since_ms is None:
-            raise ConflictError("no release of this cluster's owners is blocked")
-        until_ms = change.now_ms + AGREED_MS
-        await put_cluster_row(change.conn, org.id, replace(heard, release_agreed_until_ms=until_ms))
-        _note(change, org, "release_agreed", {f"clusters.{cluster_id}": [None, "agreed"]})
+    async with privileged(request, "cluster.release_policies", OWNER, scope=SCOPE) as caller:
+        no_parameters(request)
+        cluster_id = _cluster_id(request)
+        async with changing(request, caller) as change:
+            org, _ = await change.lock_as(caller.org_id, OWNER)
+            until_ms = await _agree(change, org, cluster_id)
     return json_document({"cluster_id": cluster_id, "agreed_until": format_ms(until_ms)})
+
+
+async def _agree(change: Change, org: Org, cluster_id: str) -> int:
+    heard = await get_cluster_row(change.conn, org.id, cluster_id)
+    if heard is None:
+        raise NotFoundError("no operator of such a cluster was ever heard of")
+    if heard.blocked_since_ms is None:
+        raise ConflictError("no release of this cluster's owners is blocked")
+    until_ms = change.now_ms + AGREED_MS
+    await put_cluster_row(change.conn, org.id, replace(heard, release_agreed_until_ms=until_ms))
+    _note(change, org, "release_agreed", {f"clusters.{cluster_id}": [None, "agreed"]})
+    return until_ms
 
 
 async def grant(request: web.Request) -> web.Response:
@@ -284,24 +291,29 @@ async def ungrant(request: web.Request) -> web.Response:
 
 
 async def _grant(request: web.Request, *, is_given: bool) -> web.Response:
-    caller = await require(request, OWNER, scope=SCOPE)
-    no_parameters(request)
-    cluster_id = _cluster_id(request)
-    async with changing(request, caller) as change:
-        org, _ = await change.lock_as(caller.org_id, OWNER)
-        tokens = await tokens_of(change.conn, org.id, cluster_id)
-        if not tokens:
-            raise NotFoundError(_NO_SUCH_CLUSTER)
-        changed = False
-        for token_hash, text in tokens.items():
-            scopes = [scope for scope in json.loads(text) if scope != SCOPE_ORG_SETTINGS]
-            wanted = [*scopes, SCOPE_ORG_SETTINGS] if is_given else scopes
-            if sorted(wanted) != sorted(json.loads(text)):
-                await set_token_scopes(change.conn, token_hash, json.dumps(wanted))
-                changed = True
-        if changed:
-            _note(change, org, "grant", {f"clusters.{cluster_id}": [not is_given, is_given]})
+    async with privileged(request, "cluster.grant_org_settings", OWNER, scope=SCOPE) as caller:
+        no_parameters(request)
+        cluster_id = _cluster_id(request)
+        async with changing(request, caller) as change:
+            org, _ = await change.lock_as(caller.org_id, OWNER)
+            tokens = await tokens_of(change.conn, org.id, cluster_id)
+            if not tokens:
+                raise NotFoundError(_NO_SUCH_CLUSTER)
+            if await _set_grant(change, tokens, is_given=is_given):
+                _note(change, org, "grant", {f"clusters.{cluster_id}": [not is_given, is_given]})
     return json_document({"cluster_id": cluster_id, "may_write_org_settings": is_given})
+
+
+async def _set_grant(change: Change, tokens: Mapping[bytes, str], *, is_given: bool) -> bool:
+    """Give the tokens the org's scope, or take it away; tell whether that changed one."""
+    changed = False
+    for token_hash, text in tokens.items():
+        scopes = [scope for scope in json.loads(text) if scope != SCOPE_ORG_SETTINGS]
+        wanted = [*scopes, SCOPE_ORG_SETTINGS] if is_given else scopes
+        if sorted(wanted) != sorted(json.loads(text)):
+            await set_token_scopes(change.conn, token_hash, json.dumps(wanted))
+            changed = True
+    return changed
 
 
 def _cluster_id(request: web.Request) -> str:

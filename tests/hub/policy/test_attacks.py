@@ -158,6 +158,8 @@ async def test_owner_who_is_demoted_meanwhile_changes_nothing(
     answer = await hub.send(method, path, json=body)
     assert answer.status == 403
     monkeypatch.undo()
+    async with hub.hub.db.write() as conn:  # so that the log can be read again
+        await conn.execute(update(org_member).values(role="owner"))
     assert await told(hub) == []
 
 
@@ -195,3 +197,17 @@ async def test_hash_that_no_database_could_hold_is_refused(any_hub: HubUnderTest
     agent = await operator(any_hub)
     answer = await agent.put(agent.owner(), spec_hash="a\0b")
     assert (answer.status, answer.json["errors"][0]["field"]) == (422, "spec_hash")
+
+
+async def test_refused_grants_and_releases_are_told_of(any_hub: HubUnderTest) -> None:
+    agent = await operator(any_hub)
+    member = await any_hub.add_person(role="member")
+    attempts = {
+        "cluster.grant_org_settings": ("PUT", f"{STEER}/grants/{agent.cluster_id}"),
+        "cluster.release_policies": ("POST", f"{STEER}/release/{agent.cluster_id}"),
+    }
+    for attempted, (method, path) in attempts.items():
+        assert (await any_hub.send(method, path, token=member)).status == 403
+        (row,) = (await any_hub.get(f"?action=cluster.action_denied&q={attempted}")).json["events"]
+        told_of = (row["target_id"], row["metadata"]["role"], row["metadata"]["required_role"])
+        assert told_of == (agent.cluster_id, "member", "owner")
