@@ -85,10 +85,21 @@ def _sentence(document: Mapping[str, Any], status: int) -> str:
 
 
 def _hint(document: Mapping[str, Any], status: int) -> str | None:
+    if status == 403 and _text(document, "required_scope"):
+        return "radar-audit whoami shows the scopes of your token"
     role = _text(document, "required_role")
     if status == 403 and role:
-        return f"the role that may do this is {role}; radar-audit whoami shows yours"
+        return (
+            f"the role that may do this is {_roles(document, role)}; radar-audit whoami shows yours"
+        )
     return _HINTS.get(status)
+
+
+def _roles(document: Mapping[str, Any], one: str) -> str:
+    """Return all roles that may do it; an older hub names `one` only."""
+    listed = document.get("required_roles")
+    named = [role for role in listed if isinstance(role, str)] if isinstance(listed, list) else []
+    return " or ".join(named)[:_MAX_SENTENCE_CHARS] or one
 
 
 def _stranger_sentence(status: int, headers: Mapping[str, str], url: str) -> str:

@@ -23,6 +23,18 @@ from tests.cli.contract_hub import ORG, TOKEN, ContractHub, Fault, make_event, p
     [
         (problem(401, "unauthorized", "the token has expired"), 4, "hint: make a new token"),
         (problem(403, "forbidden", "only owners", required_role="owner"), 1, "this is owner"),
+        (
+            problem(
+                403, "forbidden", "no", required_role="owner", required_roles=["owner", "member"]
+            ),
+            1,
+            "this is owner or member",
+        ),
+        (
+            problem(403, "forbidden", "no", required_role="owner", required_scope="org:read"),
+            1,
+            "shows the scopes of your token",
+        ),
         (problem(404, "not_found", "there is no such organization"), 1, "no such organization"),
         (problem(400, "invalid_parameter", "unknown action"), 2, "unknown action"),
         (problem(500, "internal", "a fault of the hub"), 1, "a fault of the hub"),

@@ -62,7 +62,7 @@ def record(*, file: IO[bytes], form: str, connection: Connection) -> None:
     if writer is not None:
         writer.close()
     if refused:
-        raise CliError(f"{refused} of {len(events)} events were not recorded; the others are")
+        raise CliError(f"{refused} of {len(events)} events were not recorded; the list says why")
 
 
 def _read(file: IO[bytes]) -> list[dict[str, Any]]:
