@@ -40,6 +40,7 @@ STEP_BYTES = 256 * 1024  # inflated between two turns of the event loop: about a
 _GZIP = 16 + zlib.MAX_WBITS
 _ZSTD_WINDOW_LOG = 23  # 8 MiB, what RFC 8878 asks every decoder to support and no more
 _JSON = "application/json"
+_NEAR = 0.4  # below it a field is no misspelling of the other, and naming that one misleads
 
 
 class Inflater(Protocol):
@@ -110,11 +111,11 @@ def decode_body(raw: bytes, decoder: msgspec.json.Decoder[T], known: Iterable[st
 
 
 def named_field(error: msgspec.ValidationError, known: Iterable[str]) -> FieldError:
-    """Word msgspec's finding for people: the field's path and, if unknown, the nearest one."""
+    """Word msgspec's finding for people: the field's path and, if unknown, one that is like it."""
     found = field_error(error, "")
     if found.message != "is not a known field":
         return FieldError(found.field or "body", found.message)
-    near = difflib.get_close_matches(found.field.rpartition(".")[2], list(known), n=1, cutoff=0)
+    near = difflib.get_close_matches(found.field.rpartition(".")[2], list(known), n=1, cutoff=_NEAR)
     hint = f"; the nearest one is {near[0]}" if near else ""
     return FieldError(found.field, found.message + hint)
 

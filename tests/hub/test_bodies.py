@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from radar_audit_events.wire import MAX_BATCH_BYTES
-from radar_audit_hub.bodies import STEP_BYTES, inflater
+from radar_audit_hub.bodies import STEP_BYTES, decode_body, inflater
+from radar_audit_hub.errors import InvalidBodyError
+from radar_audit_hub.policy.people import OwnPolicy
 
 from tests.support.collector_posts import (
     INGEST_PATH,
@@ -141,3 +143,14 @@ def test_inflating_in_pieces_gives_back_what_was_packed(
     assert b"".join(parts) == raw
     assert engine.ended
     assert max(map(len, parts), default=0) <= STEP_BYTES
+
+
+def test_only_a_misspelling_is_told_which_field_was_meant() -> None:
+    decoder = msgspec.json.Decoder(OwnPolicy)
+    for body, told in (
+        (b'{"retension": null}', "is not a known field; the nearest one is retention"),
+        (b'{"retention": {"maxAge": "30d"}}', "is not a known field"),
+    ):
+        with pytest.raises(InvalidBodyError) as refused:
+            decode_body(body, decoder, OwnPolicy.__struct_fields__)
+        assert refused.value.errors[0].message == told
