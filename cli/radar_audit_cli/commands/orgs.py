@@ -87,7 +87,7 @@ def show(*, form: str, utc: bool, connection: Connection) -> None:
 @click.option(
     "--record-log-access/--no-record-log-access",
     default=None,
-    help="The wish to record reading and exporting; this version records neither.",
+    help="Write an event when somebody reads or exports the log.",
 )
 @output_option
 @utc_option
