@@ -16,6 +16,7 @@ from radar_audit_runtime.probes import Check, Probes
 from radar_audit_runtime.tasks import Tasks
 
 from . import openapi
+from .audit import access_log
 from .audit import handlers as audit
 from .auth import handlers as auth
 from .billing import handlers as billing
@@ -192,6 +193,10 @@ class HubServer:
         async def end_overrides() -> None:
             await overrides.run_forever(hub)
 
+        async def write_reads() -> None:
+            await access_log.run_forever(hub)
+
+        self.tasks.start("log access", write_reads, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         self.tasks.start("overrides", end_overrides, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         self.tasks.start("outbox", deliver, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         self.tasks.start("silence", end_silent, JOB_RESTARTS, JOB_PAUSE_SECONDS)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from aiohttp import HttpVersion11, web
 from radar_audit_events.query import Query
@@ -24,6 +25,7 @@ from radar_audit_hub.store.export import csv_chunks, ndjson_chunks
 from radar_audit_hub.store.facets import estimate_rows
 from radar_audit_hub.streaming import PatientWriter, is_gone
 
+from .access_log import note_export
 from .answers import NDJSON
 from .params import ListParams, file_name
 
@@ -51,12 +53,16 @@ async def export(request: web.Request, caller: Principal, params: ListParams) ->
         if estimate is not None:
             response.headers[ESTIMATE_HEADER] = str(estimate)
         chunks = _chunks(hub, caller.org_id, asked, floor, params)
+        sent = _Sent()
         try:
-            await _send(request, response, _watched(request, caller, chunks), params.format)
+            await _send(request, response, _watched(request, caller, chunks), params.format, sent)
         except BaseException:
             if response.prepared:
                 hub.metrics.exports_aborted.labels(params.format).inc()
             raise
+        finally:
+            if response.prepared:
+                await note_export(hub, caller, params.format, params.filter.text, sent.rows)
     return response
 
 
@@ -89,8 +95,19 @@ async def _watched(
             yield chunk
 
 
+@dataclass
+class _Sent:
+    """How many rows have left, as far as is known."""
+
+    rows: int = 0
+
+
 async def _send(
-    request: web.Request, response: web.StreamResponse, chunks: AsyncIterator[bytes], form: str
+    request: web.Request,
+    response: web.StreamResponse,
+    chunks: AsyncIterator[bytes],
+    form: str,
+    sent: _Sent,
 ) -> None:
     hub = request.app[HUB]
     writer = PatientWriter(response, hub.settings.write_timeout_seconds)
@@ -105,10 +122,12 @@ async def _send(
                     continue
                 await response.prepare(request)
             lines += await _flush(writer, held)
+            sent.rows = max(0, lines - header_lines)
     if not response.prepared:
         await response.prepare(request)
         lines += await _flush(writer, held)
-    rows.inc(lines - header_lines)
+    sent.rows = lines - header_lines
+    rows.inc(sent.rows)
 
 
 async def _flush(writer: PatientWriter, held: list[bytes]) -> int:

@@ -15,8 +15,6 @@ from radar_audit_events.actions import ACTIONS
 from radar_audit_events.ids import format_ms
 from radar_audit_events.schema import json_schema
 
-from radar_audit_hub.auth.access import require
-from radar_audit_hub.auth.principal import LOG_READERS, READ_SCOPE
 from radar_audit_hub.context import HUB
 from radar_audit_hub.errors import NotFoundError
 from radar_audit_hub.retention.policy import floors_of
@@ -25,6 +23,7 @@ from radar_audit_hub.store.collectors import list_gaps
 from radar_audit_hub.store.facets import facets
 
 from . import cursor
+from .access_log import reader_of
 from .answers import EventPage, facet_answer, gap_answer, json_answer
 from .exports import export
 from .params import ListParams, read_facets, read_include, read_list, read_nothing
@@ -43,7 +42,7 @@ def given(request: web.Request) -> list[tuple[str, str]]:
 async def list_events(request: web.Request) -> web.StreamResponse:
     """Answer with a page of events, or stream the whole result in another format."""
     hub = request.app[HUB]
-    caller = await require(request, *LOG_READERS, scope=READ_SCOPE)
+    caller = await reader_of(request)
     params = read_list(given(request))
     if params.format != "json":
         return await export(request, caller, params)
@@ -78,7 +77,7 @@ def _position(params: ListParams, org_id: str, now_ms: int) -> cursor.Position:
 async def one_event(request: web.Request) -> web.Response:
     """Answer with one event."""
     hub = request.app[HUB]
-    caller = await require(request, *LOG_READERS, scope=READ_SCOPE)
+    caller = await reader_of(request)
     recorded = read_include(given(request))
     event_id = request.match_info["event_id"]
     if not _EVENT_ID.match(event_id):
@@ -99,7 +98,7 @@ async def one_event(request: web.Request) -> web.Response:
 async def count_facets(request: web.Request) -> web.Response:
     """Answer with the counts of a filter by action, actor and target type."""
     hub = request.app[HUB]
-    caller = await require(request, *LOG_READERS, scope=READ_SCOPE)
+    caller = await reader_of(request)
     wanted = read_facets(given(request))
     now_ms = hub.now_ms()
     asked = wanted.query(wanted.from_ms(now_ms))
@@ -111,7 +110,7 @@ async def count_facets(request: web.Request) -> web.Response:
 async def show_gaps(request: web.Request) -> web.Response:
     """Answer with what collectors said they lost, recorded since the log reaches back."""
     hub = request.app[HUB]
-    caller = await require(request, *LOG_READERS, scope=READ_SCOPE)
+    caller = await reader_of(request)
     read_nothing(given(request))
     floor_ms = floors_of(caller, hub.now_ms()).default_ms
     async with hub.db.read() as connection:

@@ -23,6 +23,7 @@ from radar_audit_hub.store import query
 from radar_audit_hub.store.query import Followed, StoredEvent
 from radar_audit_hub.streaming import PatientWriter, is_gone
 
+from .access_log import reader_of
 from .answers import encode_event, lines_answer
 from .params import MAX_SEQ, FollowParams, read_follow
 
@@ -36,7 +37,7 @@ _KEEP_ALIVE = b": keep-alive\n\n"
 
 async def follow(request: web.Request) -> web.StreamResponse:
     """Answer with the next events after a seq, now or as soon as there are some."""
-    caller = await _allowed(request)
+    caller = await reader_of(request)
     params = read_follow(list(request.query.items()))
     last_seen = _last_event_id(request)
     with request.app[HUB].followers.take(caller.org_id):

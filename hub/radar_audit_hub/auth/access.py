@@ -52,6 +52,7 @@ def _in_org(found: FoundSession) -> Principal:
         org_name=name,
         plan=plan,
         retention=found.retention,
+        records_log_access=found.records_log_access,
         scopes=None,
         pat_id=None,
         pat_name=None,

@@ -33,7 +33,8 @@ SCOPES = (
 class Principal:
     """A person calling in one org, with a PAT or (then `pat_id`, `pat_name` None) a session.
 
-    `scopes` None means everything that the role may do.
+    `scopes` None means everything that the role may do; `records_log_access` whether the org
+    wants its readers in the log.
     """
 
     user_id: str
@@ -48,6 +49,7 @@ class Principal:
     expires_at_ms: int | None
     session_id: str | None = None
     retention: str | None
+    records_log_access: bool
 
     def has_scope(self, scope: str) -> bool:
         """Tell whether the token may be used for `scope`."""
@@ -120,6 +122,7 @@ def judge_pat(found: FoundPat | None, now_ms: int) -> Principal | Refused:
         org_name=found.org_name,
         plan=found.plan,
         retention=found.retention,
+        records_log_access=found.records_log_access,
         scopes=found.scopes,
         pat_id=found.id,
         pat_name=found.name,

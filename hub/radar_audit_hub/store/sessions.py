@@ -44,6 +44,7 @@ class FoundSession:
     role: str | None
     org_deleted_at_ms: int | None
     retention: str | None
+    records_log_access: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ class Place:
 _FIND = """
 SELECT s.secret_hash, s.id, s.user_id, u.email, u.email_verified, s.method, s.created_at,
        s.last_seen_at, s.expires_at, s.revoked_at, o.id, o.name, o.plan, m.role, o.deleted_at,
-       o.retention
+       o.retention, o.record_log_access
 FROM session s
 JOIN app_user u ON u.id = s.user_id
 LEFT JOIN org_member m ON m.user_id = s.user_id AND m.org_id = {1}
@@ -126,6 +127,7 @@ async def find_session(
         role=row[13],
         org_deleted_at_ms=row[14],
         retention=row[15],
+        records_log_access=bool(row[16]),
     )
 
 

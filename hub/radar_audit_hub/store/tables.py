@@ -7,6 +7,7 @@ migrations, which compare what they made with it. Never holds a table or a query
 from __future__ import annotations
 
 from . import (
+    log_views,
     schema_billing,
     schema_clusters,
     schema_members,
@@ -17,6 +18,7 @@ from . import (
 from .schema import metadata
 
 __all__ = [
+    "log_views",
     "metadata",
     "schema_billing",
     "schema_clusters",

@@ -43,6 +43,7 @@ class FoundPat:
     revoked_at_ms: int | None
     org_deleted_at_ms: int | None
     retention: str | None
+    records_log_access: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ class RevokedPat:
 _FIND_PAT = """
 SELECT p.id, p.name, p.org_id, o.name, o.plan, p.user_id, u.email, m.role, p.scopes,
        p.expires_at, p.last_used_at, p.revoked_at, o.deleted_at, p.token_hash,
-       o.retention
+       o.retention, o.record_log_access
 FROM pat p
 JOIN org o ON o.id = p.org_id
 JOIN app_user u ON u.id = p.user_id
@@ -117,6 +118,7 @@ async def find_pat(conn: AsyncConnection, token_hash: bytes) -> FoundPat | None:
         revoked_at_ms=row[11],
         org_deleted_at_ms=row[12],
         retention=row[14],
+        records_log_access=bool(row[15]),
     )
 
 
