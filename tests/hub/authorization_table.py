@@ -102,7 +102,7 @@ TABLE = (
         "audit-settings:write",
     ),
     # the audit policy
-    Row("GET", f"{_LOG}/policy", "owner auditor", "org:read"),
+    Row("GET", f"{_LOG}/policy", "owner", "org:read"),
     Row("PUT", f"{_LOG}/policy", "owner", "policy:write"),
     Row("POST", f"{_LOG}/settings/takeover", "owner", "policy:write"),
     Row("POST", f"{_LOG}/settings/override", "owner", "policy:write"),

@@ -1,4 +1,4 @@
-"""The routes by which people see and steer the audit policy: the org's owners, and its auditors.
+"""The routes by which people see and steer the audit policy: the org's owners.
 
 Owns the edge: the org's own document, which counts where no AuditPolicy holds the key, and what
 an org owner alone may do (move a key, break the glass, agree to a release, let a cluster speak
@@ -25,7 +25,7 @@ from radar_audit_events.policy_wire import (
 )
 
 from radar_audit_hub.auth.access import require
-from radar_audit_hub.auth.principal import LOG_READERS, ORG_READ_SCOPE, OWNER
+from radar_audit_hub.auth.principal import ORG_READ_SCOPE, OWNER
 from radar_audit_hub.bodies import decode_body, read_body
 from radar_audit_hub.changes import Change, changing
 from radar_audit_hub.clusters.guard import privileged
@@ -93,7 +93,7 @@ _override = msgspec.json.Decoder(OverrideOrder)
 async def show(request: web.Request) -> web.Response:
     """Answer with the org's own document, and with what is in force and through whom."""
     hub = request.app[HUB]
-    caller = await require(request, *LOG_READERS, scope=ORG_READ_SCOPE)
+    caller = await require(request, OWNER, scope=ORG_READ_SCOPE)
     no_parameters(request)
     now_ms = hub.now_ms()
     async with hub.db.read() as conn:

@@ -55,11 +55,10 @@ async def test_mistake_in_the_own_policy_is_named(
     assert await told(hub) == []
 
 
-async def test_only_owners_decide_and_auditors_look(hub: HubUnderTest) -> None:
+async def test_only_owners_see_and_decide(hub: HubUnderTest) -> None:
     tokens = {role: await hub.add_person(role=role) for role in ("auditor", "member", "viewer")}
-    assert (await hub.get(POLICY, token=tokens["auditor"])).status == 200
-    assert (await hub.get(POLICY, token=tokens["member"])).status == 403
     for token in tokens.values():
+        assert (await hub.get(POLICY, token=token)).status == 403
         assert (await hub.send("PUT", POLICY, token=token, json={})).status == 403
         for path in ("takeover", "override", "release/cl_1"):
             assert (await hub.send("POST", f"{STEER}/{path}", token=token, json={})).status == 403
