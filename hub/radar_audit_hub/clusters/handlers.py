@@ -7,12 +7,13 @@ and nowhere else. The heartbeat's handler is in `heartbeat.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
 from aiohttp import web
 from radar_audit_events.ids import format_ms, is_opaque_id, new_id
+from radar_audit_events.policy_wire import SCOPE_ORG_SETTINGS
 
 from radar_audit_hub.auth.access import require
 from radar_audit_hub.auth.principal import MEMBER, ORG_READ_SCOPE, OWNER
@@ -35,6 +36,7 @@ from radar_audit_hub.store.clusters import (
     list_clusters,
     revoke_cluster_tokens,
     save_upgrade,
+    scopes_of_cluster,
     update_cluster,
 )
 from radar_audit_hub.store.collectors import (
@@ -166,8 +168,10 @@ async def rotate_token(request: web.Request) -> web.Response:
         async with changing(request, caller) as change:
             await change.lock_as(caller.org_id, OWNER)
             of = await _find(change.conn, caller.org_id, request)
+            before = await scopes_of_cluster(change.conn, of.org_id, of.id)
             used_ms = await revoke_cluster_tokens(change.conn, of.org_id, of.id, change.now_ms)
-            await _add_token(change, of, token)
+            # What an owner has granted the cluster outlives its token.
+            await _add_token(change, of, token, before & {SCOPE_ORG_SETTINGS})
             used_at = None if used_ms is None else format_ms(used_ms)
             last_used = {"previous_token_last_used_at": used_at}
             metadata = {"name": of.name, **last_used}
@@ -231,13 +235,15 @@ async def _check_name(change: Change, org_id: str, name: str) -> None:
         raise ConflictError("another cluster of the organization has this name; choose another")
 
 
-async def _add_token(change: Change, of: Cluster, token: str) -> None:
+async def _add_token(
+    change: Change, of: Cluster, token: str, granted: Collection[str] = ()
+) -> None:
     await insert_cluster_token(
         change.conn,
         org_id=of.org_id,
         cluster_id=of.id,
         token_hash=token_hash(token),
-        scopes=TOKEN_SCOPES,
+        scopes=(*TOKEN_SCOPES, *sorted(granted)),
         created_at_ms=change.now_ms,
     )
 

@@ -101,6 +101,16 @@ async def delete_cluster(conn: AsyncConnection, gone: Cluster, now_ms: int) -> N
     await revoke_cluster_tokens(conn, gone.org_id, gone.id, now_ms)
 
 
+async def scopes_of_cluster(conn: AsyncConnection, org_id: str, cluster_id: str) -> set[str]:
+    """Return all scopes that a cluster's good tokens have."""
+    statement = select(cluster_token.c.scopes).where(
+        cluster_token.c.org_id == org_id,
+        cluster_token.c.cluster_id == cluster_id,
+        cluster_token.c.revoked_at.is_(None),
+    )
+    return {scope for (text,) in await conn.execute(statement) for scope in json.loads(text)}
+
+
 async def revoke_cluster_tokens(
     conn: AsyncConnection, org_id: str, cluster_id: str, now_ms: int
 ) -> int | None:

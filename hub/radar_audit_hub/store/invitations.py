@@ -150,6 +150,14 @@ async def open_invitation_of(
     return None if row is None else _invitation(row)
 
 
+async def is_invited(conn: AsyncConnection, email: str, now_ms: int) -> bool:
+    """Tell whether any org has an invitation of this e-mail that can still be accepted."""
+    statement = (
+        select(org_invitation.c.id).where(org_invitation.c.email == email, _open(now_ms)).limit(1)
+    )
+    return (await conn.execute(statement)).first() is not None
+
+
 async def add_token(
     conn: AsyncConnection, org_id: str, invitation_id: str, token_hash: bytes
 ) -> None:

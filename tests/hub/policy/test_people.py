@@ -124,6 +124,9 @@ async def test_cluster_speaks_for_the_org_only_while_it_is_granted(any_hub: HubU
         answer = await any_hub.send("PUT", f"{STEER}/grants/cl_1")
         assert answer.json == {"cluster_id": "cl_1", "may_write_org_settings": True}
     assert (await agent.put(agent.owner(), **asked)).status == 200
+    rotated = await any_hub.send("POST", f"/api/orgs/{ORG}/clusters/cl_1/rotate-token")
+    agent.token = rotated.json["token"]
+    assert (await agent.put(agent.owner(), **asked)).status == 200, "the grant is the cluster's"
     assert (await any_hub.send("DELETE", f"{STEER}/grants/cl_1")).status == 200
     assert (await agent.put(agent.owner(), 2, **asked)).status == 403
     assert (await any_hub.send("PUT", f"{STEER}/grants/cl_none")).status == 404

@@ -190,6 +190,23 @@ async def test_links_leave_no_secret_in_the_log(
     assert visitor.cookies[COOKIE] not in written
 
 
+async def test_who_is_only_invited_signs_in_by_a_link_and_accepts(any_hub: HubUnderTest) -> None:
+    with pytest.raises(BootstrapError, match="no open invitation"):
+        await link_for(any_hub, "new@acme.com")
+    asked = {"email": "new@acme.com", "role": "member"}
+    made = await any_hub.send("POST", f"/api/orgs/{ORG}/invitations", json=asked)
+    token = made.json["url"].partition("#token=")[2]
+    visitor = Visitor(any_hub)
+    assert (await visitor.send("POST", await link_for(any_hub, "new@acme.com"))).status == 303
+    assert (await visitor.me())["orgs"] == []
+    csrf = (await visitor.send("GET", "/api/session")).json["csrf_token"]
+    accepted = await visitor.send(
+        "POST", "/api/invitations/accept", headers={"X-CSRF-Token": csrf}, json={"token": token}
+    )
+    assert accepted.status == 200, accepted.body
+    assert [one["role"] for one in (await visitor.me())["orgs"]] == ["member"]
+
+
 def test_command_prints_a_link(template: Path, tmp_path: Path) -> None:
     environ = {
         "RADAR_AUDIT_HUB_DATABASE_URL": f"sqlite:///{tmp_path}/hub.db",
