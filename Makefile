@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 BIN := .venv/bin
-CODE := events runtime collector hub operator cli client tests scripts demo
+CODE := events runtime collector hub operator cli client tests scripts
 ARGS ?=
 AUDIT_LOG ?=
 export AUDIT_LOG
@@ -12,7 +12,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: bootstrap ## Start hub and collector on a replayed audit log (AUDIT_LOG=/path follows a real one)
-	@$(BIN)/python demo/run.py $(if $(AUDIT_LOG),--audit-log "$$AUDIT_LOG") $(ARGS)
+	@$(BIN)/python scripts/demo/run.py $(if $(AUDIT_LOG),--audit-log "$$AUDIT_LOG") $(ARGS)
 
 test: bootstrap ## Run the tests (unit, property, contract; SQLite and a PostgreSQL of its own)
 	@$(BIN)/pytest -n 2 $(ARGS)

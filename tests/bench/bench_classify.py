@@ -15,7 +15,7 @@ from radar_audit_collector.classify import ClassifyRules, classify
 
 from tests.bench.harness import Benchmark, Figure, Goal, Run, cpu_of, interleave, ratios
 
-_LOG = Path(__file__).parents[2] / "demo" / "audit-log.jsonl"
+_LOG = Path(__file__).parents[2] / "scripts" / "demo" / "audit-log.jsonl"
 _RULES = ClassifyRules(radar_service_account="radar/radar", org_id="org_x")
 _OTHERS_SHARE = 0.95  # of requests are no exec; a busy cluster has more of them
 

@@ -16,7 +16,7 @@ from tests.support.audit_lines import ARGV_SECRET, audit_line, event_list
 from tests.support.collector_process import CollectorProcess
 from tests.support.hub_shaped import HubShaped, running_hub, status_only
 
-RECORDED_LOG = Path(__file__).parents[2] / "demo" / "audit-log.jsonl"
+RECORDED_LOG = Path(__file__).parents[2] / "scripts" / "demo" / "audit-log.jsonl"
 SESSIONS = ("9ab2aa80", "eefcd1ac", "fa8ecac8", "66984a8b", "264e3cbe")
 DENIED = ("611a37a6", "efb9a133", "12c1a63c", "9272114c")
 CANARY = "CANARY"

@@ -21,7 +21,7 @@ from radar_audit_events.ids import format_ms, parse_us
 from tests.support.audit_lines import event_list
 from tests.support.pairing import NOW_MS, RULES, Journal, Row
 
-SAMPLE = Path(__file__).parents[2] / "demo" / "audit-log.jsonl"
+SAMPLE = Path(__file__).parents[2] / "scripts" / "demo" / "audit-log.jsonl"
 LINES = SAMPLE.read_bytes().splitlines()
 EVENTS: list[dict[str, Any]] = [json.loads(line) for line in LINES]
 TERMINALS = ("9ab2aa80", "eefcd1ac", "fa8ecac8", "66984a8b", "264e3cbe")

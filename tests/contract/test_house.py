@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PARTS = ("events", "runtime", "collector", "hub", "operator", "cli", "client")
 SOURCES = tuple(p for part in PARTS for p in sorted((ROOT / part).glob("radar_audit_*/**/*.py")))
-PROGRAMS = tuple(p for name in ("scripts", "demo") for p in sorted((ROOT / name).glob("*.py")))
+PROGRAMS = tuple(sorted((ROOT / "scripts").glob("**/*.py")))
 TESTS = tuple(sorted((ROOT / "tests").glob("**/*.py")))
 ALL = (*SOURCES, *PROGRAMS, *TESTS)
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from replay import Step, ids_of_replay, steps
 
-RECORDED = (Path(__file__).parents[2] / "demo" / "audit-log.jsonl").read_text().splitlines()
+ROOT = Path(__file__).parents[2]
+RECORDED = (ROOT / "scripts" / "demo" / "audit-log.jsonl").read_text().splitlines()
 BEGIN = datetime(2027, 1, 2, 3, 4, 5, 678901, UTC)
 FIRST_ROW = "9ab2aa80-03ee-4a19-adef-e01fdd0f4183"
 NAMESPACE = uuid.UUID(int=7)

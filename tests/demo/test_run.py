@@ -17,6 +17,7 @@ import psutil
 from replay import steps
 
 ROOT = Path(__file__).parents[2]
+RUN = ROOT / "scripts" / "demo" / "run.py"
 FIRST_ROW = "9ab2aa80-03ee-4a19-adef-e01fdd0f4183"
 
 
@@ -24,7 +25,7 @@ class Run:
     """One start of the demo, read until the first terminal is shown."""
 
     def __init__(self, data: Path, *arguments: str) -> None:
-        command = [sys.executable, str(ROOT / "demo" / "run.py"), "--data", str(data), *arguments]
+        command = [sys.executable, str(RUN), "--data", str(data), *arguments]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env=os.environ | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
@@ -81,7 +82,7 @@ def test_it_shows_rows_ends_its_children_and_goes_on_with_the_same_data(tmp_path
 
 
 def test_an_own_log_is_followed_and_not_written_to(tmp_path: Path) -> None:
-    recorded = (ROOT / "demo" / "audit-log.jsonl").read_text().splitlines()
+    recorded = (ROOT / "scripts" / "demo" / "audit-log.jsonl").read_text().splitlines()
     an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
     lines = [step.line for step in steps(recorded, an_hour_ago, FIRST_ROW, str)]
     own = tmp_path / "audit.log"
@@ -94,7 +95,7 @@ def test_an_own_log_is_followed_and_not_written_to(tmp_path: Path) -> None:
 
 def test_a_log_that_is_not_there_is_named(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "demo" / "run.py", "--data", tmp_path, "--audit-log", "/no/log"],
+        [sys.executable, RUN, "--data", tmp_path, "--audit-log", "/no/log"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
@@ -107,7 +108,7 @@ def test_a_hub_that_does_not_start_is_told_by_what_it_said_this_time(tmp_path: P
     (tmp_path / "hub.log").write_text("of the start before\n")
     (tmp_path / "hub.db").mkdir()
     done = subprocess.run(
-        [sys.executable, ROOT / "demo" / "run.py", "--data", tmp_path],
+        [sys.executable, RUN, "--data", tmp_path],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1

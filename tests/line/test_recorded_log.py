@@ -23,7 +23,7 @@ from tests.support.audit_lines import event_list
 from tests.support.collector_process import CollectorProcess
 from tests.support.hub_process import HubProcess
 
-RECORDED = Path(__file__).parents[2] / "demo" / "audit-log.jsonl"
+RECORDED = Path(__file__).parents[2] / "scripts" / "demo" / "audit-log.jsonl"
 TOKEN = "webhook-token-of-this-test"
 # Words that say nothing alone: they stand in other text too, so they cannot be hunted.
 _EVERYDAY = {"id", "sh", "-c", "cat", "12", "sleep"}

@@ -22,7 +22,7 @@ from types import FrameType
 from parts import Hub, Parts, PartsError, Place, create_org, free_address
 from replay import Step, ids_of_replay, steps
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RECORDED = Path(__file__).with_name("audit-log.jsonl")
 # The first request of the recording that becomes a row; the replay begins with it.
 FIRST_ROW = "9ab2aa80-03ee-4a19-adef-e01fdd0f4183"
