@@ -44,6 +44,18 @@ Scope = Literal["cluster", "organization"]
 DeletionPolicy = Literal["revert", "retain"]
 ClusterOverrides = Literal["none", "longer", "any"]
 Severity = Literal["info", "warning", "critical"]
+Envelope = Literal["radar", "cloudevents"]
+GroupBy = Literal["rule", "actor", "target", "cluster", "namespace"]
+
+# Radar's own notifications, beside the actions of the log (radarhq.io/docs/cloud/notifications).
+NOTICE_KINDS = (
+    "cluster.disconnected",
+    "cluster.reconnected",
+    "org.member.invited",
+    "org.member.joined",
+    "billing.payment_failed",
+    "billing.free_tier_cap_hit",
+)
 
 
 class _Request(
@@ -95,20 +107,28 @@ class SlackTarget(_Request, frozen=True, kw_only=True):
 
 
 class WebhookTarget(_Request, frozen=True, kw_only=True):
-    """A signed webhook; null `signing_secret`: keep the one that is stored.
+    """A webhook signed by Standard Webhooks 1.0.0; null secret and key: keep those stored.
 
-    While a rotation lasts, requests are signed with both secrets.
+    `signing_secret` (`whsec_…`) signs with HMAC-SHA256 (`v1`), `signing_key` (`whsk_…`, an
+    Ed25519 private key) with `v1a`; either or both. While a rotation lasts, requests are signed
+    with the previous ones as well. `envelope` is the form of the body.
     """
 
     url: str
     signing_secret: str | None = None
     previous_signing_secret: str | None = None
+    signing_key: str | None = None
+    previous_signing_key: str | None = None
+    envelope: Envelope = "radar"
 
     def __repr__(self) -> str:
         """Say where to and whether there are secrets, never which."""
         return (
-            f"WebhookTarget(url={self.url!r}, signing_secret={_hidden(self.signing_secret)}, "
-            f"previous_signing_secret={_hidden(self.previous_signing_secret)})"
+            f"WebhookTarget(url={self.url!r}, envelope={self.envelope!r}, "
+            f"signing_secret={_hidden(self.signing_secret)}, "
+            f"previous_signing_secret={_hidden(self.previous_signing_secret)}, "
+            f"signing_key={_hidden(self.signing_key)}, "
+            f"previous_signing_key={_hidden(self.previous_signing_key)})"
         )
 
 
@@ -118,13 +138,40 @@ class EmailTarget(_Request, frozen=True, kw_only=True):
     to: list[str]
 
 
+class TeamsTarget(_Request, frozen=True, kw_only=True):
+    """A Microsoft Teams workflow's webhook; null `url`: keep the one that is stored."""
+
+    url: str | None = None
+
+    def __repr__(self) -> str:
+        """Say whether there is a secret, never which."""
+        return f"TeamsTarget(url={_hidden(self.url)})"
+
+
+class PagerDutyTarget(_Request, frozen=True, kw_only=True):
+    """A PagerDuty service (Events API v2); null `routing_key`: keep the one that is stored."""
+
+    routing_key: str | None = None
+
+    def __repr__(self) -> str:
+        """Say whether there is a secret, never which."""
+        return f"PagerDutyTarget(routing_key={_hidden(self.routing_key)})"
+
+
 class Destination(_Request, frozen=True, kw_only=True):
-    """Where alerts go: exactly one of the three; `name` is unique in its document."""
+    """Where alerts go: exactly one of the five; `name` is unique in its document.
+
+    Messages below `min_severity` do not go there, nor any until `muted_until` (RFC 3339).
+    """
 
     name: str
     slack: SlackTarget | None = None
     webhook: WebhookTarget | None = None
     email: EmailTarget | None = None
+    teams: TeamsTarget | None = None
+    pagerduty: PagerDutyTarget | None = None
+    min_severity: Severity = "info"
+    muted_until: str | None = None
 
 
 class Throttle(_Request, frozen=True, kw_only=True):
@@ -132,6 +179,21 @@ class Throttle(_Request, frozen=True, kw_only=True):
 
     max: int
     per_seconds: int
+
+
+class Threshold(_Request, frozen=True, kw_only=True):
+    """A message only when `count` events came `within_seconds`, counted apart by `by`."""
+
+    count: int
+    within_seconds: int
+    by: GroupBy = "rule"
+
+
+class Grouping(_Request, frozen=True, kw_only=True):
+    """Events of one group that come within `wait_seconds` of its first are one message."""
+
+    by: GroupBy
+    wait_seconds: int
 
 
 class QuietHours(_Request, frozen=True, kw_only=True):
@@ -145,17 +207,24 @@ class QuietHours(_Request, frozen=True, kw_only=True):
 class AlertRule(_Request, frozen=True, kw_only=True):
     """Events of `actions` (empty: all) that match `query` (null: all) go to `destinations`.
 
-    `digest_seconds` (a digest instead of single messages) and `throttle` exclude each other.
+    `kinds` are Radar's own (such as `cluster.disconnected`, `NOTICE_KINDS`): a rule that names
+    kinds and neither actions nor a query selects no event of the log. `digest_seconds` (a digest
+    instead of single messages) excludes `throttle` and `grouping`. Nothing is sent of what
+    happens until `muted_until` (RFC 3339).
     """
 
     name: str
     destinations: list[str]
     actions: list[str] = []
+    kinds: list[str] = []
     query: str | None = None
     severity: Severity = "info"
     throttle: Throttle | None = None
+    threshold: Threshold | None = None
+    grouping: Grouping | None = None
     digest_seconds: int | None = None
     quiet_hours: QuietHours | None = None
+    muted_until: str | None = None
     suspended: bool = False
 
 

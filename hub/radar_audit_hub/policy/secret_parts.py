@@ -12,17 +12,22 @@ import msgspec
 from radar_audit_events.policy_wire import (
     Destination,
     OwnerDocument,
+    PagerDutyTarget,
     SlackTarget,
+    TeamsTarget,
     WebhookTarget,
 )
 
 
 class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The secret of one destination: Slack's URL, or what requests are signed with."""
+    """The secret of one destination: its URL or key, or what requests are signed with."""
 
     url: str | None = None
+    routing_key: str | None = None
     signing_secret: str | None = None
     previous_signing_secret: str | None = None
+    signing_key: str | None = None
+    previous_signing_key: str | None = None
 
     def __repr__(self) -> str:
         """Show nothing."""
@@ -55,12 +60,34 @@ def _split(target: Destination, before: Secret) -> tuple[Destination, Secret]:
     if target.slack is not None:
         plain = msgspec.structs.replace(target, slack=SlackTarget())
         return plain, Secret(url=target.slack.url or before.url)
+    if target.teams is not None:
+        plain = msgspec.structs.replace(target, teams=TeamsTarget())
+        return plain, Secret(url=target.teams.url or before.url)
+    if target.pagerduty is not None:
+        plain = msgspec.structs.replace(target, pagerduty=PagerDutyTarget())
+        return plain, Secret(routing_key=target.pagerduty.routing_key or before.routing_key)
     if target.webhook is not None:
-        hook = target.webhook
-        kept = before.previous_signing_secret if hook.signing_secret is None else None
-        secret = Secret(
-            signing_secret=hook.signing_secret or before.signing_secret,
-            previous_signing_secret=hook.previous_signing_secret or kept,
-        )
-        return msgspec.structs.replace(target, webhook=WebhookTarget(url=hook.url)), secret
+        return _split_webhook(target, target.webhook, before)
     return target, _NONE
+
+
+def _split_webhook(
+    target: Destination, hook: WebhookTarget, before: Secret
+) -> tuple[Destination, Secret]:
+    is_sent = hook.signing_secret is not None or hook.signing_key is not None
+    if is_sent:  # what is sent replaces all four: a secret that is left out is given up
+        secret = Secret(
+            signing_secret=hook.signing_secret,
+            previous_signing_secret=hook.previous_signing_secret,
+            signing_key=hook.signing_key,
+            previous_signing_key=hook.previous_signing_key,
+        )
+    else:
+        secret = Secret(
+            signing_secret=before.signing_secret,
+            previous_signing_secret=hook.previous_signing_secret or before.previous_signing_secret,
+            signing_key=before.signing_key,
+            previous_signing_key=hook.previous_signing_key or before.previous_signing_key,
+        )
+    plain = WebhookTarget(url=hook.url, envelope=hook.envelope)
+    return msgspec.structs.replace(target, webhook=plain), secret
