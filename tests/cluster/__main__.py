@@ -21,6 +21,7 @@ from tests.cluster.places import cache_folder
 from tests.cluster.progress import Progress
 from tests.cluster.provider import Component
 from tests.cluster.toolchain import go_program
+from tests.cluster.tools import helm_path, prometheus_path, promtool_path
 from tests.cluster.versions import MODULES, chosen_minor, minors, release
 from tests.cluster.webhook import AuditWebhook
 
@@ -49,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     building = commands.add_parser("build", help="build the programs of a version, once")
     building.add_argument("--kubernetes", choices=minors(), default=chosen_minor())
     building.set_defaults(run=_build)
+
+    tooling = commands.add_parser("tools", help="have helm, promtool and prometheus; say where")
+    tooling.set_defaults(run=_tools)
 
     starting = commands.add_parser("up", help="start a cluster and wait until it is ready")
     choice.add_place(starting)
@@ -97,6 +101,12 @@ def _prepare(options: argparse.Namespace, say: Progress) -> int:
 
 def _build(options: argparse.Namespace, say: Progress) -> int:
     sys.stdout.write(f"{build(release(options.kubernetes), say)}\n")
+    return _OK
+
+
+def _tools(options: argparse.Namespace, say: Progress) -> int:
+    for path in (helm_path(), promtool_path(), prometheus_path()):
+        sys.stdout.write(f"{path}\n")
     return _OK
 
 
