@@ -16,7 +16,7 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from get_uv import DEFAULT_INDEX, authorities, index_url, say, without_password
+from scripts.get_uv import DEFAULT_INDEX, authorities, index_url, say, without_password
 
 ENVIRONMENT = Path(".venv")
 _STAMP = ENVIRONMENT / "radar-audit-lock.sha256"

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import get_uv
 import pytest
+
+from scripts import get_uv
 
 NAME = "uv-9.9.9-py3-none-any.whl"
 PASSWORD = "do-not-show"

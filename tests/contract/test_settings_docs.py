@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import settings_docs
+from scripts import settings_docs
 
 
 def test_settings_page_is_what_the_code_declares() -> None:
