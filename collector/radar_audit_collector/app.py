@@ -96,7 +96,9 @@ class App:
             settings.heartbeat_seconds,
             self._on_identity,
         )
-        self._tls = _webhook_tls(settings)
+        self._tls = tls = _webhook_tls(settings)
+        if tls is not None:
+            metrics.show_webhook_certificate(lambda: tls.ends)
         self._webhook = self._make_webhook()
         self._gateway = None if relay_config is None else self._make_gateway(relay_config)
         self._sources = Tasks()

@@ -8,6 +8,7 @@ label ever holds a user, a pod, a namespace, an org or a token.
 from __future__ import annotations
 
 from collections import Counter as Tally
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -16,6 +17,16 @@ from .spool_records import SpoolStats
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 _REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _PREFIX = "radar_audit_collector_"
+# Why events are lost. Each is a series from the start: an alert on growth sees the first loss, too.
+LOSSES = (
+    "gateway_link",
+    "logfile_archive_unreadable",
+    "logfile_checkpoint_lost",
+    "logfile_file_truncated",
+    "rejected",
+    "spool_corrupt",
+    "spool_full",
+)
 
 
 class Metrics:
@@ -37,12 +48,15 @@ class Metrics:
         self._lost = self._counter(
             "events_lost", "Events that will never reach the hub; must stay 0", ["reason"]
         )
+        for reason in LOSSES:
+            self._lost.labels(reason)
         self.settled = self._counter("events_settled", "Answers of the hub by event", ["result"])
         self.deliveries = self._counter("deliveries", "Requests that carried events", ["result"])
         self.delivery_seconds = self._histogram(
             "delivery_seconds", "Time from sending a batch to its answer", _REQUEST_SECONDS
         )
         self.heartbeats = self._counter("heartbeats", "Heartbeats sent", ["result"])
+        self.heartbeats.labels("ok")  # so that its standing still is seen from the start
         self.webhook_requests = self._counter(
             "webhook_requests", "Requests to the webhook sink", ["status"]
         )
@@ -66,6 +80,15 @@ class Metrics:
         self.token_refused = self._gauge(
             "token_refused", "1 while the hub refuses the cluster token"
         )
+
+    def show_webhook_certificate(self, ends: Callable[[], float]) -> None:
+        """Show when the webhook sink's certificate ends; `ends` tells it in Unix seconds.
+
+        Called where the sink has one, so that elsewhere no series looks like one that has ended.
+        """
+        self._gauge(
+            "webhook_certificate_expiry_timestamp_seconds", "When the webhook's certificate ends"
+        ).set_function(ends)
 
     def lose(self, reason: str, count: int) -> None:
         """Count lost events; an unknown number counts as one, so that the alert fires."""

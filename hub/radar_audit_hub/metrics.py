@@ -9,6 +9,12 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+# Until an event or a notice arrives: after an outage that is as long as the outage.
+_LAG_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400)
+# Closed sets whose series stand at 0 from the start, so that a rate sees the first of each, too.
+_INGEST_RESULTS = ("accepted", "duplicate", "expired", "rejected")
+_QUERY_ROUTES = ("event", "facets", "follow", "list")
+_EXPORT_FORMATS = ("csv", "ndjson")
 
 
 class Metrics:
@@ -31,7 +37,10 @@ class Metrics:
             "ingest_seconds", "Time from a batch's arrival to its durable commit", []
         )
         self.ingest_lag_seconds = self._histogram(
-            "ingest_lag_seconds", "Time from an event's stamp to its durable commit", []
+            "ingest_lag_seconds",
+            "Time from an event's stamp to its durable commit",
+            [],
+            _LAG_SECONDS,
         )
         self.query_seconds = self._histogram(
             "query_seconds", "Time to answer a read of the log", ["route"]
@@ -54,8 +63,28 @@ class Metrics:
         )
         self.prune_rows = self._counter("prune_rows", "Expired rows deleted", [])
         self.prune_last_success = self._gauge(
-            "prune_last_success_timestamp_seconds", "When the retention job last ended well"
+            "prune_last_success_timestamp_seconds",
+            "When this replica last ended a round of retention well; 0: never",
         )
+        self.delivery_attempts = self._counter(
+            "delivery_attempts", "Attempts at sending a notice", ["channel", "result"]
+        )
+        self.delivery_lag_seconds = self._histogram(
+            "delivery_lag_seconds",
+            "Time from an event's commit to the notice that was delivered",
+            ["channel"],
+            _LAG_SECONDS,
+        )
+        self._make_series()
+
+    def _make_series(self) -> None:
+        for result in _INGEST_RESULTS:
+            self.ingest_events.labels(result)
+        for route in _QUERY_ROUTES:
+            self.query_seconds.labels(route)
+        for form in _EXPORT_FORMATS:
+            self.export_rows.labels(form)
+            self.exports_aborted.labels(form)
 
     def _counter(self, name: str, text: str, labels: list[str]) -> Counter:
         return Counter(self._prefix + name, text, labels, registry=self.registry)
@@ -63,7 +92,7 @@ class Metrics:
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(self._prefix + name, text, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, labels: list[str]) -> Histogram:
-        return Histogram(
-            self._prefix + name, text, labels, buckets=_SECONDS, registry=self.registry
-        )
+    def _histogram(
+        self, name: str, text: str, labels: list[str], buckets: tuple[float, ...] = _SECONDS
+    ) -> Histogram:
+        return Histogram(self._prefix + name, text, labels, buckets=buckets, registry=self.registry)

@@ -27,7 +27,9 @@ class Metrics:
             "hub_requests", "Requests to the hub; code is unreachable without an answer",
             ["operation", "code"],
         )  # fmt: skip
-        self.hub_request_seconds = self._histogram("hub_request_seconds", "Time of one of them")
+        self.hub_request_seconds = self._histogram(
+            "hub_request_seconds", "Time of a request to the hub"
+        )
         self.cluster_writes = self._counter(
             "cluster_writes", "Writes to the API server", ["verb", "resource"]
         )
@@ -39,7 +41,9 @@ class Metrics:
         self.queue_oldest = self._gauge("queue_oldest_age_seconds", "How long the first has waited")
         self.queue_dropped = self._gauge("queue_dropped", "Objects left to a resync; must stay 0")
         self.hubs_up = self._gauge("hubs_up", "AuditHubs whose hub answers")
-        self.hubs_down = self._gauge("hubs_down", "AuditHubs whose hub does not")
+        self.hubs_down = self._gauge(
+            "hubs_down", "AuditHubs whose hub does not answer; must stay 0"
+        )
         self.policies = Gauge(
             _PREFIX + "policies", "AuditPolicies by the status and reason of Ready",
             ["status", "reason"], registry=self.registry,

@@ -18,6 +18,7 @@ from prometheus_client.exposition import choose_encoder
 from .listener import Listener
 
 Check = Callable[[], bool | Awaitable[bool]]
+BUILD_INFO = "radar_audit_build"  # scraped as radar_audit_build_info
 _MAX_CONNECTIONS = 50  # of kubelets and a few scrapers
 _CHECK_SECONDS = 2.0  # a check that hangs is a failing one
 _logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class Probes:
     ) -> None:
         """Put radar_audit_build_info into `registry`; nothing listens yet."""
         disable_created_metrics()  # type: ignore[no-untyped-call] # twice the series, no use
-        info = Info("radar_audit_build", "Version of the running program", registry=registry)
+        info = Info(BUILD_INFO, "Version of the running program", registry=registry)
         info.info({"version": version, "component": component})
         self._registry, self._checks = registry, dict(checks)
         app = web.Application()

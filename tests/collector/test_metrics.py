@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
+from radar_audit_collector.capture.gateway.journal import REASON_LINK
 from radar_audit_collector.capture.gateway.metrics import GatewayMetrics, RelayHistogram
 from radar_audit_collector.capture.gateway.timings import Timings
-from radar_audit_collector.metrics import Metrics
+from radar_audit_collector.intake import POSSIBLE_LOSSES
+from radar_audit_collector.metrics import LOSSES, Metrics
+from radar_audit_collector.spool import REASON_CORRUPT
+from radar_audit_collector.spool_rows import REASON_FULL
 
 from tests.support.debian_programs import found, unpacked
 
@@ -38,7 +42,7 @@ PEOPLE = {"user", "actor", "pod", "namespace", "org", "token", "session"}
 def registry() -> CollectorRegistry:
     metrics = Metrics()
     GatewayMetrics(metrics.registry, lambda: 0.0)
-    metrics.lose("disk_full", 1)  # its series is there with the first loss only
+    metrics.show_webhook_certificate(lambda: 0.0)
     return metrics.registry
 
 
@@ -87,6 +91,15 @@ def check(promtool: Path, text: bytes) -> str:
         [promtool, "check", "metrics"], input=text, capture_output=True, check=False
     )
     return (done.stdout + done.stderr).decode()
+
+
+def test_every_way_to_lose_events_is_a_series_before_it_happens(
+    registry: CollectorRegistry,
+) -> None:
+    ways = {REASON_LINK, REASON_CORRUPT, REASON_FULL, "rejected"}
+    assert set(LOSSES) == ways | {f"logfile_{reason}" for reason in POSSIBLE_LOSSES}
+    name = f"{PREFIX}events_lost_total"
+    assert [registry.get_sample_value(name, {"reason": each}) for each in LOSSES] == [0] * 7
 
 
 def test_a_histogram_of_relays_grows_over_the_death_of_one() -> None:

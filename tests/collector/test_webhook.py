@@ -13,6 +13,7 @@ import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -99,8 +100,8 @@ class Certificates:
     def key(self) -> Path:
         return self.folder / "key.pem"
 
-    def issue(self, ca: trustme.CA | None = None) -> None:
-        leaf = (ca or self.ca).issue_cert("localhost")
+    def issue(self, ca: trustme.CA | None = None, not_after: datetime | None = None) -> None:
+        leaf = (ca or self.ca).issue_cert("localhost", not_after=not_after)
         self.cert.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
         self.key.write_bytes(leaf.private_key_pem.bytes())
 
@@ -294,6 +295,16 @@ async def test_renewed_certificate_is_used_without_a_restart(certificates: Certi
         certificates.issue(renewed)
         assert tls.reload_if_changed()
         assert (await it.post())[0] == 200
+
+
+def test_end_of_the_certificate_in_use_is_known(certificates: Certificates) -> None:
+    soon, later = (datetime.now(UTC).replace(microsecond=0) + timedelta(days=n) for n in (2, 90))
+    certificates.issue(not_after=soon)
+    tls = ServerTls(certificates.cert, certificates.key, None, demand=False)
+    assert tls.ends == soon.timestamp()
+    certificates.issue(not_after=later)
+    assert tls.reload_if_changed()
+    assert tls.ends == later.timestamp()
 
 
 async def test_broken_renewal_leaves_the_old_certificate_in_use(

@@ -354,7 +354,7 @@ async def test_batch_is_counted_by_result(small: Poster) -> None:
         for sample in metric.samples
         if sample.name.endswith("_total")
     }
-    assert values == {"accepted": 1.0, "duplicate": 1.0, "rejected": 1.0}
+    assert values == {"accepted": 1.0, "duplicate": 1.0, "expired": 0.0, "rejected": 1.0}
 
 
 async def test_clock_skew_is_judged_by_the_hubs_clock(small: Poster) -> None:

@@ -12,6 +12,8 @@ import logging
 import ssl
 from pathlib import Path
 
+from cryptography import x509
+
 from radar_audit_collector.errors import WebhookError
 
 WATCH_SECONDS = 5.0
@@ -23,16 +25,19 @@ class ServerTls:
     """TLS of a listener; new connections see a renewed certificate without a restart.
 
     `client_ca` null asks for no client certificate; `demand` refuses connections
-    without one. A changed client CA needs a restart. Raises WebhookError when a
+    without one. A changed client CA needs a restart. `ends` is when the certificate
+    in use does, in Unix seconds. Raises WebhookError when a
     file is missing or wrong.
     """
 
     def __init__(self, cert: Path, key: Path, client_ca: Path | None, *, demand: bool) -> None:
         self.asks_for_client_certificate = client_ca is not None
+        self.ends = 0.0
         self._cert, self._key = cert, key
         self.context = _context()
         self._stamp = self._read_stamp()
         self._load(self.context)
+        self.ends = self._read_end()
         if client_ca is not None:
             try:
                 self.context.load_verify_locations(cafile=client_ca)
@@ -57,6 +62,7 @@ class ServerTls:
         try:
             self._load(_context())  # a trial: half a pair must not get into the live context
             self._load(self.context)
+            self.ends = self._read_end()
         except WebhookError as exc:
             _logger.warning("the renewed certificate is not used", extra={"cause": str(exc)})
             return False
@@ -71,6 +77,14 @@ class ServerTls:
                 f"the certificate {self._cert} with the key {self._key} cannot be used: "
                 f"{_cause(exc)}"
             ) from None
+
+    def _read_end(self) -> float:
+        """Return when the certificate ends; OpenSSL has taken it already."""
+        try:
+            certificate = x509.load_pem_x509_certificate(self._cert.read_bytes())
+        except (OSError, ValueError) as exc:
+            raise WebhookError(f"the certificate {self._cert} cannot be read: {exc}") from None
+        return certificate.not_valid_after_utc.timestamp()
 
     def _read_stamp(self) -> tuple[int, ...]:
         stamp: list[int] = []

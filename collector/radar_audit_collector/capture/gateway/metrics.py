@@ -104,7 +104,9 @@ class GatewayMetrics:
             "connections", "Connections of Radar that the gateway took, by protocol", "protocol"
         )
         self._faults = counter(
-            "connection_faults", "Connections that were refused or broke, by cause", "cause"
+            "connection_faults",
+            "Connections that broke, by cause; must stay 0 for unexpected_error",
+            "cause",
         )
         self._requests = counter(
             "requests", "What the gateway noted of HTTP/1.1 requests (one may have more)", "note"
@@ -125,7 +127,7 @@ class GatewayMetrics:
         self._refused = counter(
             "starts_refused", "Terminals refused because they could not be recorded"
         )
-        self.restarts = counter("relay_restarts", "Relay processes that ended unasked")
+        self.restarts = counter("relay_restarts", "Relay processes that ended unasked; must stay 0")
         self._open = gauge("connections_active", "Connections that the gateway has open")
         self._reachable = gauge("upstream_reachable", "1 while the API server can be reached")
         ends = gauge("certificate_expiry_timestamp_seconds", "When the gateway's certificate ends")
