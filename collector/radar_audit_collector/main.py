@@ -27,6 +27,7 @@ from .capture.gateway.config import RelayConfig
 from .errors import CollectorError
 from .hub_client import HubToken
 from .inspect_commands import check, show_dead_letters, show_spool
+from .radar_values.options import add_radar_values
 from .settings import PREFIX, CollectorSettings, load_settings
 
 PROGRAM = "radar-audit-collector"
@@ -111,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     letters.add_argument("-o", "--output", choices=("text", "json"), default="text")
     letters.add_argument("--limit", type=int, default=100, help="newest ones shown (default 100)")
     letters.set_defaults(command=_spool_dead_letters)
+    add_radar_values(commands, _version())
     return parser
 
 
