@@ -26,6 +26,7 @@ HELM_MODULE = MODULES / "helm"
 BUILD_SECONDS = 1200  # for the timeout of a test that may be the first to need helm
 _PACKAGE = "helm.sh/helm/v3/cmd/helm"
 _VERSION_VARIABLE = "helm.sh/helm/v3/internal/version.version"
+_KUBERNETES_PACKAGES = ("helm.sh/helm/v3/pkg/chartutil", "helm.sh/helm/v3/pkg/lint/rules")
 _SHOWN_CHARACTERS = 2000
 
 
@@ -73,7 +74,12 @@ def _helm_target(module: Path) -> Path:
 
 
 def _flags(module: Path) -> tuple[str, ...]:
-    linker = f"-s -w -X {_VERSION_VARIABLE}={helm_version(module)}"
+    # As helm's own releases: without a cluster it renders for the Kubernetes of its client-go.
+    minor = _line(r"^\s*k8s\.io/client-go v0\.(\d+)\.", module)
+    variables = {_VERSION_VARIABLE: helm_version(module)}
+    for package in _KUBERNETES_PACKAGES:
+        variables |= {f"{package}.k8sVersionMajor": "1", f"{package}.k8sVersionMinor": minor}
+    linker = " ".join(["-s -w", *(f"-X {name}={value}" for name, value in variables.items())])
     return ("-mod=readonly", "-buildvcs=false", "-trimpath", f"-ldflags={linker}")
 
 
