@@ -39,7 +39,7 @@ Hold = Callable[[int], None]
 STEP_BYTES = 256 * 1024  # inflated between two turns of the event loop: about a millisecond
 _GZIP = 16 + zlib.MAX_WBITS
 _ZSTD_WINDOW_LOG = 23  # 8 MiB, what RFC 8878 asks every decoder to support and no more
-_JSON = "application/json"
+JSON = "application/json"
 _NEAR = 0.4  # below it a field is no misspelling of the other, and naming that one misleads
 
 
@@ -60,14 +60,15 @@ async def read_body(
     limit_bytes: int,
     timeout_seconds: float,
     hold: Hold | None = None,
+    media_type: str = JSON,
 ) -> bytes:
     """Return the body, decompressed (gzip, zstd): at most `limit_bytes` before and after.
 
     `hold(n)` is told of every n bytes that are kept, and may refuse by raising. Raises
     UnsupportedMediaTypeError, BodyTooLargeError, MalformedRequestError.
     """
-    if request.content_type != _JSON:
-        raise UnsupportedMediaTypeError(f"the body must be sent as Content-Type: {_JSON}")
+    if request.content_type != media_type:
+        raise UnsupportedMediaTypeError(f"the body must be sent as Content-Type: {media_type}")
     engine = inflater(request.headers.getall("Content-Encoding", []))
     if (request.content_length or 0) > limit_bytes:
         raise BodyTooLargeError(limit_bytes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 from aiohttp import web
@@ -17,13 +18,16 @@ from aiohttp.typedefs import Handler
 
 from .context import HUB
 from .errors import HubError
-from .http_errors import problem
+from .http_errors import Problem, problem
 from .store.faults import cause_of
 from .streaming import SlowClientError, abort, is_gone
 
 REQUEST_ID_HEADER = "X-Request-Id"
 REQUEST_ID = web.RequestKey("request_id", str)
 STARTED = web.RequestKey("started", bool)  # the headers of an answer are on their way
+ErrorPage = Callable[[web.Request, Exception, Problem], Awaitable[web.StreamResponse]]
+# Shows an error to a person with a browser; without it all errors are problem documents.
+ERROR_PAGE: web.AppKey[ErrorPage] = web.AppKey("error page")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _GIVEN_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}\Z")
 _UNMATCHED = "unmatched"
@@ -54,7 +58,7 @@ async def surround(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         response = await handler(request)
     except Exception as error:
-        response = _answer(request, error, request_id)
+        response = await _answer(request, error, request_id)
     route = route_of(request)
     method = request.method if request.method in _METHODS else "other"
     hub.metrics.requests.labels(method, route, str(response.status)).inc()
@@ -71,7 +75,14 @@ async def surround(request: web.Request, handler: Handler) -> web.StreamResponse
     return response
 
 
-def _answer(request: web.Request, error: Exception, request_id: str) -> web.StreamResponse:
+def is_for_people(request: web.Request) -> bool:
+    """Tell whether a browser shows the answer: a page, or a sign-in on its way to one."""
+    if request.path.startswith("/api/") and not request.path.startswith("/api/auth/"):
+        return False
+    return "text/html" in request.headers.get("Accept", "")
+
+
+async def _answer(request: web.Request, error: Exception, request_id: str) -> web.StreamResponse:
     if request.get(STARTED) or is_gone(request):
         _cut(request, error, request_id)
     answer = problem(error)
@@ -85,6 +96,9 @@ def _answer(request: web.Request, error: Exception, request_id: str) -> web.Stre
                 "cause": cause_of(error),
             },
         )
+    show = request.app.get(ERROR_PAGE)
+    if show is not None and is_for_people(request):
+        return await show(request, error, answer)
     return answer.response(request_id)
 
 
@@ -107,6 +121,6 @@ async def mark(request: web.Request, response: web.StreamResponse) -> None:
     request[STARTED] = True
     headers = response.headers
     headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID, "")
-    headers["Cache-Control"] = "no-store"
+    headers.setdefault("Cache-Control", "no-store")
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Server"] = "radar-audit"

@@ -33,12 +33,12 @@ async def require(request: web.Request, *roles: str, scope: str | None = None) -
     if signed is None:
         caller = await authenticate(request)
     else:
-        caller = _in_org(signed.found)
+        caller = in_org(signed.found)
     check(caller, org_id, *roles, scope=scope)
     return caller
 
 
-def _in_org(found: FoundSession) -> Principal:
+def in_org(found: FoundSession) -> Principal:
     """Return the session's person in the org that was asked about. Raises NotFoundError."""
     org_id, name, plan, role = found.org_id, found.org_name, found.plan, found.role
     gone = found.org_deleted_at_ms is not None

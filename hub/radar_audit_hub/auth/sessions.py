@@ -30,6 +30,8 @@ from .session_cookie import session_secret
 from .session_rules import is_own_page, is_own_token, judge_session
 
 CSRF_HEADER = "X-CSRF-Token"
+# The token of a form, which has no header: put here by what has read the form.
+FORM_TOKEN = web.RequestKey("form token", str)
 _BOTH = "send either a token or a session's cookie, not both"
 _FOREIGN = "this was sent by a page of another site; open the hub's own page"
 _NO_TOKEN = f"send the session's CSRF token in the header {CSRF_HEADER}; GET /api/session tells it"
@@ -67,7 +69,7 @@ async def authenticate_session(request: web.Request, org_id: str | None) -> Sign
         raise _refused(request, verdict)
     if request.method not in READ_METHODS:
         require_own_page(request)
-        if not is_own_token(secret, request.headers.get(CSRF_HEADER)):
+        if not is_own_token(secret, request.headers.get(CSRF_HEADER, request.get(FORM_TOKEN))):
             raise ForbiddenError(_NO_TOKEN)
     if now_ms - found.last_seen_at_ms >= TOUCH_EVERY_MS:
         _touch(hub, found, now_ms)

@@ -53,6 +53,7 @@ from .rules import (
 
 __all__ = ["OUTBOX", "routes"]
 SCOPE = "members:write"
+ACCEPTED = ("org_invitation.accepted", "org_member.joined")
 _NO_SUCH_INVITATION = "there is no such invitation here"
 _NOT_GOOD = (
     "there is no such invitation for you: it is over, or it was sent to another address than "
@@ -155,12 +156,24 @@ async def revoke_invitation(request: web.Request) -> web.Response:
 
 async def accept_invitation(request: web.Request) -> web.Response:
     """Make the caller a member by the token of a link that was sent to their e-mail."""
-    hub = request.app[HUB]
     caller = await require_user(request)
     asked = await read_document(request, _acceptance_decoder)
-    if kind_of_token(asked.token) != "rhi":
+    org, role = await accept(request, caller, asked.token)
+    return json_document(
+        {"org_id": org.id, "org_name": org.name, "user_id": caller.user_id, "role": role}
+    )
+
+
+async def accept(request: web.Request, caller: Someone, token: str) -> tuple[Org, str]:
+    """Make somebody a member by a link's token; return the org and their role.
+
+    Raises NotFoundError for whatever is not theirs, ForbiddenError for an e-mail that is not
+    vouched for, ConflictError for a member.
+    """
+    hub = request.app[HUB]
+    if kind_of_token(token) != "rhi":
         raise NotFoundError(_NOT_GOOD)
-    digest = token_hash(asked.token)
+    digest = token_hash(token)
     async with hub.db.read() as conn:
         seen = await store.find_token(conn, digest)
     if seen is None or not is_for(seen, caller.email, hub.now_ms()):
@@ -170,10 +183,7 @@ async def accept_invitation(request: web.Request) -> web.Response:
             "your e-mail is not verified by whom you sign in with; verify it there and sign in anew"
         )
     async with changing(request, caller) as change:
-        org, role = await _accept(change, seen.org_id, digest, caller)
-    return json_document(
-        {"org_id": org.id, "org_name": org.name, "user_id": caller.user_id, "role": role}
-    )
+        return await _accept(change, seen.org_id, digest, caller)
 
 
 async def _accept(change: Change, org_id: str, digest: bytes, caller: Someone) -> tuple[Org, str]:
@@ -264,11 +274,10 @@ def routes() -> list[web.RouteDef]:
     path = "/api/orgs/{org_id}/invitations"
     one = f"{path}/{{invitation_id}}"
     created = ("org_invitation.created",)
-    accepted = ("org_invitation.accepted", "org_member.joined")
     return [
         web.get(path, list_invitations, allow_head=False),
         declare(web.post(path, create_invitation), events=created),
         declare(web.post(f"{one}/resend", resend_invitation), events=created),
         declare(web.delete(one, revoke_invitation), events=("org_invitation.revoked",)),
-        declare(web.post("/api/invitations/accept", accept_invitation), events=accepted),
+        declare(web.post("/api/invitations/accept", accept_invitation), events=ACCEPTED),
     ]

@@ -14,7 +14,7 @@ from aiohttp import web
 from radar_audit_events.ids import format_ms, new_id
 
 from radar_audit_hub.auth.access import require, require_user
-from radar_audit_hub.auth.principal import ORG_READ_SCOPE, OWNER
+from radar_audit_hub.auth.principal import ORG_READ_SCOPE, OWNER, Someone
 from radar_audit_hub.billing.cancellation import request_cancel
 from radar_audit_hub.changes import changing
 from radar_audit_hub.context import HUB
@@ -39,7 +39,8 @@ from .rules import (
 
 SCOPE = "org:write"
 NEW_PLAN = "free"
-_new_decoder = msgspec.json.Decoder(NewOrg)
+CREATED = ("org.created", "org_member.joined")
+NEW_ORG = msgspec.json.Decoder(NewOrg)
 _patch_decoder = msgspec.json.Decoder(OrgPatch)
 
 
@@ -59,9 +60,17 @@ async def list_orgs(request: web.Request) -> web.Response:
 
 async def create_org(request: web.Request) -> web.Response:
     """Make an org on the free plan; the caller becomes its owner."""
-    hub = request.app[HUB]
     caller = await require_user(request)
-    asked = await read_document(request, _new_decoder)
+    org = await create(request, caller, await read_document(request, NEW_ORG))
+    return json_document(_whole(org, OWNER, []), status=201)
+
+
+async def create(request: web.Request, caller: Someone, asked: NewOrg) -> Org:
+    """Make the org that somebody asked for.
+
+    Raises InvalidBodyError, ForbiddenError for an e-mail that is not vouched for, ConflictError.
+    """
+    hub = request.app[HUB]
     if errors := new_org_errors(asked):
         raise InvalidBodyError(errors)
     if not caller.email_verified:
@@ -82,7 +91,7 @@ async def create_org(request: web.Request) -> web.Response:
         )
         if not await found(change, org, caller.user_id):
             raise ConflictError(f"the id {org.id} is taken; choose another, or leave it out")
-    return json_document(_whole(org, OWNER, []), status=201)
+    return org
 
 
 async def show_org(request: web.Request) -> web.Response:
@@ -154,7 +163,7 @@ def routes() -> list[web.RouteDef]:
     one = "/api/orgs/{org_id}"
     return [
         web.get("/api/orgs", list_orgs, allow_head=False),
-        declare(web.post("/api/orgs", create_org), events=("org.created", "org_member.joined")),
+        declare(web.post("/api/orgs", create_org), events=CREATED),
         web.get(one, show_org, allow_head=False),
         declare(web.patch(one, change_org), events=("org.updated",)),
         declare(web.delete(one, delete_org), events=("org.deleted",)),

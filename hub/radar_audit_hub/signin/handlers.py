@@ -29,7 +29,7 @@ from .opening import MAX_SESSIONS, note_in_orgs
 _NO_SESSION = "nobody is signed in here: there is no session's cookie"
 _NO_SUCH = "there is no such session of yours, or it has ended"
 _SESSION_ID = re.compile(r"^ses_[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
-_SIGNOUT = ("auth.signout",)
+SIGNOUT = ("auth.signout",)
 
 
 async def show_session(request: web.Request) -> web.Response:
@@ -60,7 +60,7 @@ async def sign_out(request: web.Request) -> web.Response:
     """End the session that the browser has."""
     caller = await _signed_in(request)
     no_parameters(request)
-    await _end(request, caller, caller.session_id or "")
+    await end_own_session(request, caller, caller.session_id or "")
     response = json_document({})
     drop_session(request, response)
     return response
@@ -91,7 +91,7 @@ async def end_session(request: web.Request) -> web.Response:
     session_id = request.match_info["session_id"]
     if not _SESSION_ID.match(session_id):
         raise NotFoundError(_NO_SUCH)
-    await _end(request, caller, session_id)
+    await end_own_session(request, caller, session_id)
     response = json_document({})
     if session_id == caller.session_id:
         drop_session(request, response)
@@ -106,7 +106,8 @@ async def _signed_in(request: web.Request) -> Someone:
     return caller
 
 
-async def _end(request: web.Request, caller: Someone, session_id: str) -> None:
+async def end_own_session(request: web.Request, caller: Someone, session_id: str) -> None:
+    """End a session of the caller's, with its events. Raises NotFoundError."""
     async with changing(request, caller) as change:
         method = await revoke_session(change.conn, caller.user_id, session_id, change.now_ms)
         if method is None:
@@ -131,9 +132,9 @@ def routes() -> list[web.RouteDef]:
     """Return the feature's routes."""
     return [
         web.get("/api/session", show_session, allow_head=False),
-        declare(web.delete("/api/session", sign_out), events=_SIGNOUT),
+        declare(web.delete("/api/session", sign_out), events=SIGNOUT),
         web.get("/api/sessions", show_sessions, allow_head=False),
-        declare(web.delete("/api/sessions/{session_id}", end_session), events=_SIGNOUT),
+        declare(web.delete("/api/sessions/{session_id}", end_session), events=SIGNOUT),
         *oidc.routes(),
         *link.routes(),
     ]
