@@ -50,11 +50,11 @@ from radar_audit_hub.store.owners import (
 )
 from radar_audit_hub.store.policy_clusters import cluster_names, tokens_of
 
-from .answers import Teller, destinations
+from .answers import Teller
 from .capture import capture_of
 from .releasing import Policy, release
 from .settling import look, read_document
-from .storing import opened, refuse_mistakes, store
+from .storing import refuse_mistakes, store
 
 MAX_ORG_CHARS = 16 * 1024 * 1024  # every answer about the policy reads all documents
 _decoder = msgspec.json.Decoder(OwnerDocument)
@@ -130,7 +130,6 @@ async def _put(
         await _check_room(change, before, settled.owners[owner_id])
     names = await cluster_names(change.conn, org.id)
     teller = Teller(change.conn, org, settled, change.now_ms, names)
-    stored = settled.owners[owner_id]
     took = None
     if document.take_over_from is not None:
         took = any(row.owner_id == owner_id for row in settled.holders.values())
@@ -140,7 +139,7 @@ async def _put(
         revision=str(settled.revision),
         org_id=org.id,
         retention=await teller.retention(owner_id, asked_takeover=took),
-        destinations=destinations(settled.documents[owner_id], opened(hub.sealer, stored)),
+        destinations=await teller.destinations_of_one(owner_id),
         capture=capture.state() if capture and document.capture else None,
         overridden=teller.overridden(),
     )

@@ -7,6 +7,7 @@ Owns the words of an answer and the counts in it. Called by the routes of this f
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,16 +23,21 @@ from radar_audit_events.policy_answers import (
 )
 from radar_audit_events.policy_wire import AgeOverride, OwnerDocument
 
+from radar_audit_hub.notify.destinations import states
 from radar_audit_hub.retention.in_force import HOUR_MS, Age, InForce
 from radar_audit_hub.retention.policy import Floors, floors
 from radar_audit_hub.store.control import Org
 from radar_audit_hub.store.database import Connection
+from radar_audit_hub.store.notify_destinations import (
+    DestinationRow,
+    list_destinations,
+    pending_counts,
+)
 from radar_audit_hub.store.owners import HolderRow
 from radar_audit_hub.store.would_delete import MAX_COUNTED, would_delete
 
 from .ages import age_of, next_ages
 from .claims import ORG_KEY
-from .secret_parts import Secrets
 from .settling import Settled, asks_for_age, key_of
 
 _NEVER_MS = 2**62
@@ -40,7 +46,7 @@ SILENT_MS = 7 * 24 * HOUR_MS  # a holder that was not heard of for so long is sh
 
 @dataclass
 class Teller:
-    """Answers about one org at one moment; what it counted once it does not count again."""
+    """Answers about one org at one moment; what it counted or read once it does not again."""
 
     conn: Connection
     org: Org
@@ -48,6 +54,8 @@ class Teller:
     now_ms: int
     names: dict[str, str] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
+    _rows: defaultdict[str, dict[str, DestinationRow]] | None = None
+    _pending: dict[str, int] = field(default_factory=dict)
 
     async def retention(
         self, owner_id: str, *, asked_takeover: bool | None = None
@@ -175,6 +183,22 @@ class Teller:
             is_stale=not owner.detached and self.now_ms - owner.seen_at_ms > SILENT_MS,
         )
 
+    async def destinations(self, owner_id: str) -> list[DestinationState]:
+        """Return how an owner's destinations stand; those of all owners are read at once."""
+        if self._rows is None:
+            self._rows = defaultdict(dict)
+            for row in await list_destinations(self.conn, self.org.id):
+                self._rows[row.owner_id][row.name] = row
+            self._pending = await pending_counts(self.conn, self.org.id)
+        return states(self.settled.documents[owner_id], self._rows[owner_id], self._pending)
+
+    async def destinations_of_one(self, owner_id: str) -> list[DestinationState]:
+        """Return the same, and read those of this owner alone."""
+        rows = await list_destinations(self.conn, self.org.id, owner_id)
+        pending = await pending_counts(self.conn, self.org.id, [row.id for row in rows])
+        by_name = {row.name: row for row in rows}
+        return states(self.settled.documents[owner_id], by_name, pending)
+
     def overridden(self) -> Override | None:
         """Return the override that lasts."""
         found = self.settled.override
@@ -184,20 +208,6 @@ class Teller:
         """Return the overrides by action of the documents that hold a key."""
         asked = [self.settled.wanted.org, *self.settled.wanted.clusters.values()]
         return [each for one in asked if one is not None for each in one.overrides]
-
-
-def destinations(document: OwnerDocument, secrets: Secrets) -> list[DestinationState]:
-    """Return how an owner's destinations stand: what has a secret can be delivered to."""
-    asked = document.notifications
-    return [
-        DestinationState(
-            name=target.name,
-            state="never_used"
-            if target.email is not None or target.name in secrets
-            else "no_secret",
-        )
-        for target in (asked.destinations if asked else ())
-    ]
 
 
 def etag(answer: msgspec.Struct) -> str:

@@ -14,6 +14,7 @@ import msgspec
 from radar_audit_events.policy_wire import OwnerDocument, RetentionSettings
 
 from radar_audit_hub.changes import Change
+from radar_audit_hub.notify.destinations import forget
 from radar_audit_hub.store.control import Org
 from radar_audit_hub.store.owners import (
     Owner,
@@ -43,6 +44,7 @@ async def release(change: Change, org: Org, owner: Owner, policy: Policy) -> Set
     else:
         left = _holds_alone(document)
         told = {**changes(document, left, {}, {}), "state": ["in force", "released"]}
+        await forget(change, org.id, owner.owner_id)
         if left is None:
             await delete_owner(change.conn, org.id, owner.owner_id)
         else:

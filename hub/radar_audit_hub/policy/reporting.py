@@ -32,7 +32,7 @@ from radar_audit_hub.auth.principal import ClusterPrincipal
 from radar_audit_hub.bodies import decode_body, read_body
 from radar_audit_hub.changes import Change, changing
 from radar_audit_hub.clusters.agents import is_pending
-from radar_audit_hub.context import HUB, Hub
+from radar_audit_hub.context import HUB
 from radar_audit_hub.errors import InvalidBodyError
 from radar_audit_hub.json_edge import json_document, no_parameters
 from radar_audit_hub.store.clusters import get_upgrades
@@ -53,12 +53,11 @@ from radar_audit_hub.store.policy_clusters import (
     take_released,
 )
 
-from .answers import Teller, destinations, etag
+from .answers import Teller, etag
 from .capture import capture_of, collector_states
 from .claims import Census, Known, census
 from .releasing import release
 from .settling import Settled, look, read_document
-from .storing import opened
 
 MAX_VERSION_CHARS = 100
 _decoder = msgspec.json.Decoder(OperatorHeartbeat)
@@ -120,7 +119,7 @@ async def heartbeat(request: web.Request) -> web.Response:
             await note_released(change.conn, org.id, caller.cluster_id, owner_id, change.now_ms)
         if found.released:
             settled = await look(change.conn, org, now_ms=change.now_ms)
-        answer = await _answer(hub, change, org, caller, settled, sent)
+        answer = await _answer(change, org, caller, settled, sent)
     return json_document(answer)
 
 
@@ -161,7 +160,6 @@ async def _take_census(
 
 
 async def _answer(
-    hub: Hub,
     change: Change,
     org: Org,
     caller: ClusterPrincipal,
@@ -188,10 +186,7 @@ async def _answer(
             OwnerState(
                 owner_id=live.owner_id,
                 retention=await teller.retention(live.owner_id),
-                destinations=destinations(
-                    settled.documents[live.owner_id],
-                    opened(hub.sealer, mine[live.owner_id]),
-                ),
+                destinations=await teller.destinations(live.owner_id),
             )
             for live in sent.owners
             if live.owner_id in mine

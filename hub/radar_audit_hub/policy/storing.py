@@ -23,6 +23,7 @@ from radar_audit_hub.errors import (
     UnavailableError,
     UnknownActionError,
 )
+from radar_audit_hub.notify.destinations import sync
 from radar_audit_hub.sealing import Sealer, SealError
 from radar_audit_hub.store.control import Org
 from radar_audit_hub.store.owners import (
@@ -99,6 +100,7 @@ async def store(
         seen_at_ms=change.now_ms,
     )
     await put_owner(change.conn, owner)
+    await sync(change, org.id, owner_id, plain, secrets, random_bytes=hub.random_bytes)
     takeover = None
     if document.take_over_from is not None:
         takeover = Takeover(owner_id=owner_id, holder_id=document.take_over_from)
