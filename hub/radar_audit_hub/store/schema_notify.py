@@ -54,14 +54,24 @@ notify_message = Table(
     whole_column("due_at"),
     text_column("state"),
     whole_column("attempts"),
-    text_column("claim", null=True),
-    whole_column("claimed_until", null=True),
     whole_column("settled_at", null=True),
     text_column("replay_of", null=True),
     PrimaryKeyConstraint("org_id", "id"),
     UniqueConstraint("org_id", "dedup_key"),
     Index(None, "state", "due_at"),
+    Index(None, "org_id", "destination_id", "state", "due_at"),
     Index(None, "org_id", "destination_id", "created_at"),
+)
+# Who delivers to a destination now, and until when nobody else does: one at a time. With `token`
+# null nobody does, and the destination rests until then, since its receiver failed.
+notify_lane = Table(
+    "notify_lane",
+    metadata,
+    text_column("org_id"),
+    text_column("destination_id"),
+    text_column("token", null=True),
+    whole_column("until"),
+    PrimaryKeyConstraint("org_id", "destination_id"),
 )
 # `outcome` null: begun, and not known how it ended (the process died in between).
 notify_attempt = Table(

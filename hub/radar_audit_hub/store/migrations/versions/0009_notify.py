@@ -58,8 +58,6 @@ def upgrade() -> None:
         whole("due_at"),
         text("state"),
         whole("attempts"),
-        text("claim", null=True),
-        whole("claimed_until", null=True),
         whole("settled_at", null=True),
         text("replay_of", null=True),
         sa.PrimaryKeyConstraint("org_id", "id", name="pk_notify_message"),
@@ -67,9 +65,22 @@ def upgrade() -> None:
     )
     op.create_index("ix_notify_message_state_due_at", "notify_message", ["state", "due_at"])
     op.create_index(
+        "ix_notify_message_org_id_destination_id_state_due_at",
+        "notify_message",
+        ["org_id", "destination_id", "state", "due_at"],
+    )
+    op.create_index(
         "ix_notify_message_org_id_destination_id_created_at",
         "notify_message",
         ["org_id", "destination_id", "created_at"],
+    )
+    op.create_table(
+        "notify_lane",
+        text("org_id"),
+        text("destination_id"),
+        text("token", null=True),
+        whole("until"),
+        sa.PrimaryKeyConstraint("org_id", "destination_id", name="pk_notify_lane"),
     )
     op.create_table(
         "notify_attempt",
@@ -90,5 +101,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop them."""
     op.drop_table("notify_attempt")
+    op.drop_table("notify_lane")
     op.drop_table("notify_message")
     op.drop_table("notify_destination")

@@ -1,0 +1,227 @@
+"""SQL of messages: putting them, reading a page of them, dropping them, forgetting old ones.
+
+Owns the rows of `notify_message`, save for what a delivery writes, which `notify_attempts.py` is
+for. `put_messages` is called inside the transaction that decides on a message. Times are Unix
+milliseconds. Never sends anything, and never looks into a payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .schema_notify import notify_attempt, notify_destination, notify_message
+
+MESSAGE_PREFIX = "msg_"  # and a ULID
+_PUT_ROWS = 200  # in one statement, far below the databases' limits of arguments
+_FORGET_ROWS = 1000
+_ORPHAN_MS = 10 * 60_000  # longer than any transaction may take to commit
+State = Literal["pending", "delivered", "failed", "dropped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """A message to be delivered from `due_at` on; times are Unix ms.
+
+    `id` is `msg_` and a ULID: the webhook-id of all its attempts. Of two with one `dedup_key` in
+    an org only the first is put. `payload` is what `notify/content.py` encodes. `recorded_at`:
+    when the first of its events was committed. `replay_of`: the message that it repeats.
+    """
+
+    org_id: str
+    id: str
+    destination_id: str
+    owner_id: str
+    rule: str
+    kind: str
+    severity: str
+    dedup_key: str
+    payload: str
+    created_at: int
+    due_at: int
+    recorded_at: int | None = None
+    replay_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message(NewMessage):
+    """A message that is stored; `attempts` of them were begun, the last at `due_at` or later."""
+
+    state: State
+    attempts: int
+    settled_at: int | None
+
+    @property
+    def wire_id(self) -> str:
+        """The id that a receiver sees: a replay is the same message to it."""
+        return self.replay_of or self.id
+
+
+async def put_messages(conn: AsyncConnection, rows: Sequence[NewMessage]) -> int:
+    """Store messages in the caller's transaction; return how many were not there already.
+
+    After the commit `hub.deliveries.wake()` has them delivered at once.
+    """
+    # In one order everywhere, so that two such transactions cannot wait for one another.
+    ordered = sorted(rows, key=lambda row: (row.org_id, row.dedup_key))
+    is_postgresql = conn.dialect.name == "postgresql"
+    added = 0
+    for first in range(0, len(ordered), _PUT_ROWS):
+        values = [
+            {**asdict(row), "state": "pending", "attempts": 0}
+            for row in ordered[first : first + _PUT_ROWS]
+        ]
+        statement: Any = (
+            postgresql.insert(notify_message).values(values).on_conflict_do_nothing()
+            if is_postgresql
+            else sqlite.insert(notify_message).values(values).on_conflict_do_nothing()
+        )
+        added += (await conn.execute(statement)).rowcount
+    return added
+
+
+async def get_message(conn: AsyncConnection, org_id: str, message_id: str) -> Message | None:
+    """Return one message, None if there is none of that id."""
+    statement = select(notify_message).where(
+        notify_message.c.org_id == org_id, notify_message.c.id == message_id
+    )
+    row = (await conn.execute(statement)).first()
+    return None if row is None else message_of(row)
+
+
+async def list_messages(
+    conn: AsyncConnection,
+    org_id: str,
+    destination_id: str,
+    *,
+    states: Collection[str] = (),
+    from_ms: int | None = None,
+    to_ms: int | None = None,
+    after: tuple[int, str] | None = None,
+    limit: int = 100,
+) -> list[Message]:
+    """Return at most `limit` of a destination's messages, the newest first.
+
+    `states` none: all; made in [`from_ms`, `to_ms`); behind the key `after`, which is
+    (created_at, id) of the last one of a page.
+    """
+    made = notify_message.c.created_at
+    statement = select(notify_message).where(
+        notify_message.c.org_id == org_id, notify_message.c.destination_id == destination_id
+    )
+    if states:
+        statement = statement.where(notify_message.c.state.in_(sorted(states)))
+    if from_ms is not None:
+        statement = statement.where(made >= from_ms)
+    if to_ms is not None:
+        statement = statement.where(made < to_ms)
+    if after is not None:
+        statement = statement.where(tuple_(made, notify_message.c.id) < tuple_(*after))
+    statement = statement.order_by(made.desc(), notify_message.c.id.desc()).limit(limit)
+    return [message_of(row) for row in await conn.execute(statement)]
+
+
+async def count_replays(conn: AsyncConnection, org_id: str, message_id: str) -> int:
+    """Return how often a message was replayed."""
+    statement = select(func.count()).where(
+        notify_message.c.org_id == org_id,
+        notify_message.c.dedup_key.startswith(f"replay:{message_id}:", autoescape=True),
+    )
+    return int((await conn.execute(statement)).scalar_one())
+
+
+async def drop_pending(conn: AsyncConnection, org_id: str, destination_id: str, now_ms: int) -> int:
+    """Give up what waits for a destination; return how much that was."""
+    done = await conn.execute(
+        update(notify_message)
+        .where(
+            notify_message.c.org_id == org_id,
+            notify_message.c.destination_id == destination_id,
+            notify_message.c.state == "pending",
+        )
+        .values(state="dropped", settled_at=now_ms)
+    )
+    return done.rowcount
+
+
+async def drop_orphans(conn: AsyncConnection, now_ms: int) -> int:
+    """Give up what waits for a destination that is gone; return how much that was.
+
+    Such a message was put while its destination was being deleted.
+    """
+    exists = (
+        select(notify_destination.c.id)
+        .where(
+            notify_destination.c.org_id == notify_message.c.org_id,
+            notify_destination.c.id == notify_message.c.destination_id,
+        )
+        .exists()
+    )
+    done = await conn.execute(
+        update(notify_message)
+        .where(
+            notify_message.c.state == "pending",
+            notify_message.c.due_at <= now_ms - _ORPHAN_MS,
+            ~exists,
+        )
+        .values(state="dropped", settled_at=now_ms)
+    )
+    return done.rowcount
+
+
+async def count_pending(conn: AsyncConnection) -> int:
+    """Return how many messages of all orgs wait."""
+    statement = select(func.count()).where(notify_message.c.state == "pending")
+    return int((await conn.execute(statement)).scalar_one())
+
+
+async def destination_ids(conn: AsyncConnection) -> list[tuple[str, str]]:
+    """Return org and id of all destinations that have messages, gone ones too."""
+    statement = select(notify_message.c.org_id, notify_message.c.destination_id).distinct()
+    return [(row.org_id, row.destination_id) for row in await conn.execute(statement)]
+
+
+async def forget_settled(
+    conn: AsyncConnection, org_id: str, destination_id: str, *, before_ms: int, keep_rows: int
+) -> int:
+    """Delete at most 1,000 settled messages of a destination with their attempts.
+
+    Those made before `before_ms`, and those behind the newest `keep_rows`; return how many.
+    """
+    mine = (
+        notify_message.c.org_id == org_id,
+        notify_message.c.destination_id == destination_id,
+    )
+    edge = (
+        select(notify_message.c.created_at)
+        .where(*mine)
+        .order_by(notify_message.c.created_at.desc())
+        .offset(keep_rows)
+        .limit(1)
+    )
+    oldest_kept = (await conn.execute(edge)).scalar_one_or_none()
+    before = before_ms if oldest_kept is None else max(before_ms, oldest_kept + 1)
+    wanted = (
+        select(notify_message.c.id)
+        .where(*mine, notify_message.c.created_at < before, notify_message.c.state != "pending")
+        .order_by(notify_message.c.created_at)
+        .limit(_FORGET_ROWS)
+    )
+    ids = (await conn.execute(wanted)).scalars().all()
+    if ids:
+        for table, column in (
+            (notify_attempt, notify_attempt.c.message_id),
+            (notify_message, notify_message.c.id),
+        ):
+            await conn.execute(delete(table).where(table.c.org_id == org_id, column.in_(ids)))
+    return len(ids)
+
+
+def message_of(row: Any) -> Message:
+    """Return the message of a row that has all of the table's columns."""
+    return Message(**row._mapping)  # noqa: SLF001 - a row's only map
