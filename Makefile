@@ -43,6 +43,9 @@ torture: bootstrap ## Kill, fill and flood the parts (at most 15 minutes)
 bench: bootstrap ## Measure, as ratios within one run
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+images: bootstrap ## Build the images as OCI archives, without Docker (docs/releasing.md)
+	@$(BIN)/python -m scripts.images $(ARGS)
+
 cluster-up: bootstrap ## Start a Kubernetes to test against (the first time builds it: docs/cluster.md)
 	@$(BIN)/python -m tests.cluster up $(ARGS)
 
@@ -66,4 +69,4 @@ clean: ## Remove what the targets made; data/ (the log of make run) stays
 bootstrap:
 	@scripts/bootstrap
 
-.PHONY: help run test check format-check lint imports types e2e smoke torture bench cluster-up cluster-down cluster-status docs format clean bootstrap
+.PHONY: help run test check format-check lint imports types e2e smoke torture bench images cluster-up cluster-down cluster-status docs format clean bootstrap

@@ -10,17 +10,14 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.images.layers import add_accounts
+from scripts.images.oci import Image, Layer, LayerWriter, write_archive, write_layer
 from tests.cluster.errors import ClusterError
-from tests.cluster.oci import Image, Layer, LayerWriter, write_archive, write_layer
 
 BUSYBOX_IMAGE = "localhost/radar-audit/busybox:1"
 PAUSE_IMAGE = "localhost/radar-audit/pause:1"
 BUSYBOX = Path("/bin/busybox")
 _PATH = "/bin:/usr/bin:/sbin:/usr/sbin"
-_ACCOUNTS = {
-    "/etc/passwd": "root:x:0:0:root:/:/bin/sh\nnobody:x:65532:65532:nobody:/tmp:/bin/sh\n",
-    "/etc/group": "root:x:0:\nnobody:x:65532:\n",
-}
 
 
 @dataclass(frozen=True)
@@ -29,13 +26,6 @@ class Archive:
 
     name: str
     path: Path
-
-
-def add_accounts(writer: LayerWriter) -> None:
-    """Add what every image has: root, an unprivileged account (65532), a /tmp for all."""
-    for target, text in _ACCOUNTS.items():
-        writer.text(target, text)
-    writer.folder("/tmp", 0o1777)
 
 
 def add_busybox(writer: LayerWriter, busybox: Path = BUSYBOX) -> None:

@@ -1,6 +1,6 @@
 """Writes container images as OCI archives from plain files, without Docker and without a registry.
 
-The images of the test cluster are made by it (`images`, `python_image`). The same input gives the
+Called by `build`, and by the tests for the images of their clusters. The same input gives the
 same bytes: owners are 0:0 and times are 0. Never follows a link, never runs anything.
 """
 
@@ -41,6 +41,7 @@ class Image:
     entrypoint: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class LayerWriter:
@@ -169,6 +170,11 @@ def write_archive(path: Path, image: Image) -> Path:
     return path
 
 
+def image_id(image: Image) -> str:
+    """Return the image's id, as "sha256:…": equal ids are equal files and equal defaults."""
+    return "sha256:" + hashlib.sha256(_json(_config(image))).hexdigest()
+
+
 def _config(image: Image) -> dict[str, Any]:
     defaults: dict[str, Any] = {"WorkingDir": "/"}
     if image.entrypoint:
@@ -177,6 +183,8 @@ def _config(image: Image) -> dict[str, Any]:
         defaults["Env"] = [f"{name}={value}" for name, value in image.environ.items()]
     if image.user:
         defaults["User"] = image.user
+    if image.labels:
+        defaults["Labels"] = dict(image.labels)
     machine = platform.machine()
     return {
         "architecture": _ARCHITECTURES.get(machine, machine),
