@@ -20,16 +20,18 @@ from .audit import access_log
 from .audit import handlers as audit
 from .auth import handlers as auth
 from .billing import handlers as billing
+from .bootstrap import Means
 from .clusters import handlers as clusters
 from .clusters import silence
 from .clusters.guard import DENIALS, Denials
 from .context import HUB, Hub
 from .external import handlers as external
+from .first_start import prepare_first_start
 from .ingest import handlers as ingest
 from .invitations import handlers as invitations
 from .mail import job as mail
 from .members import handlers as members
-from .middleware import mark, surround
+from .middleware import ERROR_PAGE, mark, surround
 from .orgs import handlers as orgs
 from .outbox import job as outbox
 from .outbox.delivery import Handlers
@@ -44,6 +46,8 @@ from .sso import handlers as sso
 from .store.database import Database
 from .store.migrate import is_current, migrate
 from .tokens import handlers as tokens
+from .web import error_pages
+from .web import handlers as pages
 
 FEATURES = (
     openapi,
@@ -60,6 +64,7 @@ FEATURES = (
     members,
     billing,
     invitations,
+    pages,
 )
 OUTBOX: Handlers = {**sso.OUTBOX, **mail.OUTBOX, **invitations.OUTBOX, **billing.OUTBOX}
 JOB_RESTARTS = 1000  # a job that breaks is tried again: expired rows are hidden without it
@@ -83,6 +88,7 @@ def build_app(hub: Hub) -> web.Application:
     app[ingest.INGEST] = ingest.Ingest.create(hub)
     app[SIGNIN] = Signin.create(hub)
     app[DENIALS] = Denials()
+    app[ERROR_PAGE] = error_pages.show
     for feature in FEATURES:
         app.add_routes(feature.routes())
     return app
@@ -115,6 +121,7 @@ class HubServer:
             )
             await self._start_probes(hub)
             await self._prepare_schema(db)
+            await prepare_first_start(db, self._settings, Means(self._now_ms(), self._random_bytes))
             await self._listen(hub)
             self._start_jobs(hub)
         except BaseException:
@@ -175,6 +182,7 @@ class HubServer:
         app = build_app(hub)
         serving = listener(app, self._settings.max_connections, self._settings.drain_seconds)
         self._undo.append(hub.outbound.close)
+        self._undo.append(hub.deliveries.close)
         self._undo.append(hub.last_used.stop)
         self._undo.append(app[ingest.INGEST].joiner.close)
         self._undo.append(serving.stop)

@@ -16,11 +16,16 @@ from tests.support.openid_provider import OpenIdProvider
 
 
 def routes_of(hub: HubUnderTest) -> dict[str, tuple[str, ...]]:
-    """Return what each route that changes something declares, by `METHOD path`."""
+    """Return what each route of the API that changes something declares, by `METHOD path`.
+
+    The forms of the pages call the same functions: tests/web/test_forms.py.
+    """
     found = {}
     for route in hub.app.router.routes():
         what = declared(route)
-        if what is not None and route.resource is not None:
+        if what is None or route.resource is None:
+            continue
+        if route.resource.canonical.startswith("/api/"):
             found[f"{route.method} {route.resource.canonical}"] = what.events or ()
     return found
 

@@ -16,12 +16,13 @@ _LOGIN_NAME = "radar_audit_login"
 _HOST = "__Host-"
 
 
-def _is_secure(request: web.Request) -> bool:
+def is_secure(request: web.Request) -> bool:
+    """Tell whether browsers reach the hub over https, so that its cookies are kept to that."""
     return request.app[HUB].settings.public_url.lower().startswith("https://")
 
 
 def _named(request: web.Request, name: str) -> str:
-    return _HOST + name if _is_secure(request) else name
+    return _HOST + name if is_secure(request) else name
 
 
 def session_secret(request: web.Request) -> str | None:
@@ -65,7 +66,7 @@ def _set(
         value,
         max_age=seconds,
         path="/",
-        secure=_is_secure(request),
+        secure=is_secure(request),
         httponly=True,
         # Lax, not Strict: a provider's answer and a link in a mail come from elsewhere.
         samesite="Lax",

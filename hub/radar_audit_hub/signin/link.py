@@ -19,6 +19,7 @@ from radar_audit_hub.json_edge import no_parameters
 from radar_audit_hub.store.control import Person
 from radar_audit_hub.store.identities import find_person, mark_email
 from radar_audit_hub.store.logins import take_link
+from radar_audit_hub.web.rendering import page
 
 from .opening import EVENTS, open_session_in
 from .return_path import HOME
@@ -27,21 +28,12 @@ from .underway import arrive, count_start
 
 PATH = "/api/auth/link/{token}"
 _USED = "this link was used already, is older than 10 minutes, or never was one; get a new one"
-_PAGE = b"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Radar Audit</title>
-<form method="post"><button autofocus>Sign in to Radar Audit</button></form></html>
-"""
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'",
-    # The address is the secret. Not "no-referrer": the button's Origin would be null then.
-    "Referrer-Policy": "same-origin",
-}
 
 
 async def show_button(request: web.Request) -> web.Response:
     """Answer with a button; the same for every link, good or not."""
     no_parameters(request)
-    return web.Response(body=_PAGE, content_type="text/html", charset="utf-8", headers=_HEADERS)
+    return page(request, "sign_in_link.html")
 
 
 async def use(request: web.Request) -> web.Response:

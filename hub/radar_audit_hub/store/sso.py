@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .control import insert_new
+from .schema import org
 from .schema_signin import sso_connection, sso_org, sso_portal
 
 
@@ -107,3 +108,20 @@ async def end_visit(conn: AsyncConnection, org_id: str, visit_id: str, now_ms: i
         .values(done_at=now_ms)
     )
     return bool(result.rowcount)
+
+
+async def org_of_domain(conn: AsyncConnection, domain: str) -> str | None:
+    """Return the org whose identity provider signs in e-mails of a domain, the last seen first."""
+    quoted = json.dumps(domain)
+    statement = (
+        select(sso_connection.c.org_id, sso_connection.c.domains)
+        .join(org, org.c.id == sso_connection.c.org_id)
+        .where(
+            org.c.deleted_at.is_(None), sso_connection.c.domains.contains(quoted, autoescape=True)
+        )
+        .order_by(sso_connection.c.seen_at.desc())
+    )
+    for row in await conn.execute(statement):
+        if domain in json.loads(row.domains):
+            return str(row.org_id)
+    return None

@@ -1,0 +1,1 @@
+"""Radar Audit hub: the pages that people see in a browser."""

@@ -1,0 +1,15 @@
+"""The pages' routes in one list: what `app.py` takes in as one feature.
+
+Owns the list and nothing else; docs/pages.md says how a page is added. Never decides anything.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from . import assets, entry
+
+
+def routes() -> list[web.RouteDef]:
+    """Return all pages' routes."""
+    return [*assets.routes(), *entry.routes()]

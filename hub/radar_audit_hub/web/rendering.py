@@ -1,0 +1,128 @@
+"""From a template and its values to an answer: every page of the hub is made here.
+
+Owns the templates' environment, what all of them can use, and the headers that every page has.
+Called by the pages' handlers, by the error pages and by the sign-in's button. Never marks a value
+as safe: what has markup was made by `showing.py` of escaped pieces.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+from radar_audit_events.ids import format_ms, parse_ms
+
+from . import flash, zones
+from .assets import asset_path
+from .forms import CSRF_FIELD, NO_MISTAKES
+from .navigation import is_current, menu
+from .showing import json_text, plain_name, shown
+from .visits import VISIT
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    # Not "no-referrer": browsers would send a null origin with a form.
+    "Referrer-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    # What a session sees is nothing for others who share a cache, nor for the Back button of
+    # whoever signs in next: `middleware.mark` adds Cache-Control: no-store.
+    "Vary": "Cookie",
+}
+
+
+def page(request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
+    """Answer with a page: `template` is a file of `templates/`, `values` what it names.
+
+    A sentence that the last page left (see `flash.py`) is shown and forgotten.
+    """
+    zone = zones.zone_of(request)
+    found = environment().get_template(template)
+    body = found.render(
+        {
+            "visit": request.get(VISIT),
+            "flash": flash.said(request),
+            "path": request.path,
+            "here": request.path_qs,
+            "zone": zone,
+            "zone_chosen": zones.is_chosen(request),
+            "mistakes": NO_MISTAKES,
+            **values,
+        }
+    )
+    response = web.Response(
+        text=body, status=status, content_type="text/html", charset="utf-8", headers=HEADERS
+    )
+    flash.forget(request, response)
+    return response
+
+
+def see_other(request: web.Request, address: str, said: str | None = None) -> web.Response:
+    """Send a browser on after a form; `address` is a path of ours, `said` a word of `flash.py`."""
+    response = web.Response(status=303, headers={**HEADERS, "Location": address})
+    if said is not None:
+        flash.say(request, response, said)
+    return response
+
+
+@cache
+def environment() -> Environment:
+    """Return the templates' environment: every value is escaped, a name that is missing fails."""
+    made = Environment(
+        loader=PackageLoader("radar_audit_hub.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters.update(
+        shown=shown,
+        named=plain_name,
+        json=json_text,
+        when=_when,
+        duration=zones.duration,
+        count=_count,
+    )
+    made.globals.update(
+        asset=asset_path,
+        menu=menu,
+        is_current=is_current,
+        csrf_field=_csrf_field,
+        zone_names=zones.names,
+    )
+    return made
+
+
+@pass_context
+def _when(context: Context, time: int | str) -> Markup:
+    """Write a time (Unix ms, or RFC 3339) in the reader's zone, in UTC for who hovers over it."""
+    time_ms = parse_ms(time) if isinstance(time, str) else time
+    stamp = format_ms(time_ms)
+    utc = stamp.replace("T", " ").replace("Z", " UTC")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        stamp, utc, zones.written(time_ms, context["zone"])
+    )
+
+
+@pass_context
+def _csrf_field(context: Context) -> Markup:
+    """Return the hidden field that every form of a session needs."""
+    visit = context["visit"]
+    if visit is None:
+        return Markup()
+    return Markup('<input type="hidden" name="{}" value="{}">').format(CSRF_FIELD, visit.csrf)
+
+
+def _count(number: int) -> str:
+    """Write a number with thin separators of thousands."""
+    return f"{number:,}"

@@ -1,0 +1,80 @@
+"""Text that anybody may have chosen, shown harmlessly: names, e-mails, pods, metadata.
+
+Owns what becomes of characters that deceive the eye: those that turn the direction of text, that
+are not seen, or that control a terminal are written as their code point; a long text is cut, and
+the whole of it is where the details are. Pure. Called by the templates. Escaping is Jinja's: what
+is made here is made of escaped pieces.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+
+import msgspec
+from markupsafe import Markup, escape
+
+CUT_CHARS = 120
+_MAX_MARKS = 3  # combining characters on one letter: more of them paint over other lines
+# Control, format (bidi, zero width), surrogate, private use, unassigned, separators of lines.
+_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+_MARKS = ("Mn", "Me")
+_PLAIN = re.compile(r"^[\x20-\x7e]*\Z")
+# Not seen either, though they count as letters or marks.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f")
+
+
+def is_deceptive(char: str) -> bool:
+    """Tell whether a character is not seen as what it is."""
+    return unicodedata.category(char) in _HIDDEN or char in _BLANK
+
+
+def spelled(char: str) -> Markup:
+    """Return a character as its code point, with its name to be read out."""
+    name = unicodedata.name(char, "control character").lower()
+    return Markup('<span class="char" title="{}">U+{:04X}</span>').format(name, ord(char))
+
+
+def plain_name(text: str, limit: int = CUT_CHARS) -> str:
+    """Return a text for where there can be no markup: titles and attributes."""
+    kept = "".join(f"U+{ord(c):04X}" if is_deceptive(c) else c for c in text[: limit + 1])
+    return kept if len(text) <= limit else kept[:limit] + "…"
+
+
+def shown(value: object, limit: int = CUT_CHARS) -> Markup:
+    """Return any text as markup: isolated from the text around it, cut to `limit` characters."""
+    text = value if isinstance(value, str) else str(value)
+    cut = text[:limit]
+    body = escape(cut) if _PLAIN.match(cut) else _spelled_out(cut)
+    if len(text) > limit:
+        body += Markup('<span class="cut">… ({:,} characters)</span>').format(len(text))
+    return Markup("<bdi>{}</bdi>").format(body)
+
+
+def _spelled_out(text: str) -> Markup:
+    parts: list[Markup] = []
+    marks = 0
+    for char in text:
+        marks = marks + 1 if unicodedata.category(char) in _MARKS else 0
+        hide = is_deceptive(char) or marks > _MAX_MARKS
+        parts.append(spelled(char) if hide else escape(char))
+    return Markup().join(parts)
+
+
+def json_text(value: Any) -> str:
+    r"""Return a value as indented JSON in which deceptive characters are \u escapes.
+
+    It is still the same JSON: it decodes to the same value.
+    """
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    if text.isascii():
+        return text
+    return "".join(_json_char(c) for c in text)
+
+
+def _json_char(char: str) -> str:
+    if char == "\n" or not is_deceptive(char):
+        return char
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))

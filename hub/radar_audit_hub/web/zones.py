@@ -1,0 +1,111 @@
+"""Times as the reader's clock shows them: the zone they chose, and how times are written.
+
+Owns the cookie that keeps the zone, and the words for times and durations. Called by the pages.
+The cookie is a preference and no secret: a page's script may set it, and whatever is no zone's
+name counts as none. Never reads a clock.
+"""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from datetime import UTC, datetime
+from functools import cache
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+from radar_audit_events.ids import MAX_MS
+
+from radar_audit_hub.auth.session_cookie import is_secure
+
+COOKIE = "radar_audit_zone"
+_YEAR_SECONDS = 31_536_000
+_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_+/-]{0,63}\Z")
+_LOCAL = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?\Z", re.ASCII)
+UTC_ZONE = "UTC"
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Return the names of all zones that people live in, in order."""
+    odd = ("Etc/", "SystemV/", "US/", "posix", "right/")
+    found = (name for name in zoneinfo.available_timezones() if not name.startswith(odd))
+    return tuple(sorted(name for name in found if "/" in name or name == UTC_ZONE))
+
+
+def is_zone(name: str) -> bool:
+    """Tell whether a text is the name of a zone."""
+    return _NAME.match(name) is not None and name in _known()
+
+
+def zone_of(request: web.Request) -> ZoneInfo:
+    """Return the zone that the reader chose, UTC if they chose none."""
+    return _zone(request.cookies.get(COOKIE, ""))
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())
+
+
+def _zone(name: str) -> ZoneInfo:
+    known = _NAME.match(name) is not None and name in _known()
+    return ZoneInfo(name if known else UTC_ZONE)
+
+
+def is_chosen(request: web.Request) -> bool:
+    """Tell whether the reader has a zone of their own."""
+    return COOKIE in request.cookies
+
+
+def keep(request: web.Request, response: web.StreamResponse, name: str) -> None:
+    """Have the browser keep a zone's name; not hidden from scripts, which may set it too."""
+    response.set_cookie(
+        COOKIE, name, max_age=_YEAR_SECONDS, path="/", secure=is_secure(request), samesite="Lax"
+    )
+
+
+def local(time_ms: int, zone: ZoneInfo) -> datetime:
+    """Return a time (Unix ms) on the zone's clock."""
+    return datetime.fromtimestamp(min(max(time_ms, 0), MAX_MS) / 1000, UTC).astimezone(zone)
+
+
+def written(time_ms: int, zone: ZoneInfo) -> str:
+    """Return a time to the second, such as 24 Nov 2026, 10:00:00."""
+    found = local(time_ms, zone)
+    return f"{found.day} {found:%b %Y, %H:%M:%S}"
+
+
+def field_text(time_ms: int | None, zone: ZoneInfo) -> str:
+    """Return a time as a form's field for date and time holds it, empty for None."""
+    if time_ms is None:
+        return ""
+    found = local(time_ms, zone)
+    return found.strftime("%Y-%m-%dT%H:%M" if time_ms % 60_000 == 0 else "%Y-%m-%dT%H:%M:%S")
+
+
+def field_time(text: str, zone: ZoneInfo) -> int:
+    """Read such a field as Unix ms. Raises ValueError that says what would be right."""
+    try:
+        if not _LOCAL.match(text):
+            raise ValueError
+        found = datetime.fromisoformat(text).replace(tzinfo=zone).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError("must be a date and a time such as 2026-11-24T10:00") from None
+    if not 0 <= found * 1000 <= MAX_MS:
+        raise ValueError("must be a time between 1970 and 9999")
+    return round(found * 1000)
+
+
+def duration(length_ms: int) -> str:
+    """Return a length of time in its two largest units, such as 12 min 3 s."""
+    seconds = length_ms // 1000
+    if seconds < 1:
+        return f"{length_ms} ms"
+    units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+    parts: list[str] = []
+    for name, size in units:
+        count, seconds = divmod(seconds, size)
+        if count or parts:
+            parts.append(f"{count} {name}" if count else "")
+    return " ".join(part for part in parts[:2] if part)
