@@ -87,7 +87,9 @@ def _flat(document: OwnerDocument | None) -> dict[str, _Leaf]:
 
 
 def _leaves(at: str, value: Any) -> Iterator[tuple[str, _Leaf]]:
-    if isinstance(value, dict):
+    if value == {} and at:  # such as a Slack destination, all of which is secret
+        yield at, _Leaf(True, True)
+    elif isinstance(value, dict):
         for key, inner in value.items():
             yield from _leaves(f"{at}.{key}" if at else key, inner)
     elif isinstance(value, list) and value and isinstance(value[0], dict):

@@ -52,7 +52,8 @@ from radar_audit_hub.store.policy_clusters import (
 from .answers import Teller
 from .claims import ORG_KEY, Takeover
 from .differences import retention_changes
-from .documents import Mistakes, check_retention
+from .documents import check_retention
+from .mistakes import Mistakes
 from .releasing import ACTION
 from .settling import ORG_OWNER, asks_for_age, look, settle
 from .storing import refuse_mistakes, store
