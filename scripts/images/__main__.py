@@ -15,6 +15,7 @@ from pathlib import Path
 from scripts.images.build import build
 from scripts.images.closure import IMAGES, ROOT
 from scripts.images.errors import ImageError
+from scripts.images.sbom import sbom
 
 
 def kept_layers(environ: Mapping[str, str] = os.environ) -> Path:
@@ -36,6 +37,8 @@ def main(arguments: list[str]) -> int:
     try:
         for part in options.part or IMAGES:
             built = build(part, options.layers, options.output, options.tag)
+            described = options.output / f"{part}.spdx.json"
+            described.write_text(sbom(part), encoding="utf-8")
             size = built.path.stat().st_size / 1e6
             print(f"{built.name}  {built.id}  {size:.0f} MB  {built.path}")
     except ImageError as error:
