@@ -16,6 +16,7 @@ from .control import Member, Org, insert_new, org_of
 from .schema import app_user, org, org_member, pat
 from .schema_members import org_departure, org_domain, org_invitation, org_invitation_token
 from .schema_signin import session
+from .schema_web import saved_view
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +143,9 @@ async def set_role(conn: AsyncConnection, org_id: str, user_id: str, role: str) 
 async def delete_member(conn: AsyncConnection, org_id: str, user_id: str, now_ms: int) -> None:
     """Take a member out of an org, and note it, so that their domain does not bring them back."""
     await conn.execute(
+        delete(saved_view).where(saved_view.c.org_id == org_id, saved_view.c.user_id == user_id)
+    )
+    await conn.execute(
         delete(org_member).where(org_member.c.org_id == org_id, org_member.c.user_id == user_id)
     )
     await forget_departure(conn, org_id, user_id)
@@ -169,7 +173,14 @@ async def has_departed(conn: AsyncConnection, org_id: str, user_id: str) -> bool
 
 async def forget_people(conn: AsyncConnection, org_id: str) -> None:
     """Delete who belongs to an org, did, or was to: the org is deleted in the same transaction."""
-    for table in (org_member, org_departure, org_domain, org_invitation_token, org_invitation):
+    for table in (
+        org_member,
+        org_departure,
+        org_domain,
+        org_invitation_token,
+        org_invitation,
+        saved_view,
+    ):
         await conn.execute(delete(table).where(table.c.org_id == org_id))
 
 

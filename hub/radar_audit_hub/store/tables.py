@@ -16,6 +16,7 @@ from . import (
     schema_outbox,
     schema_policy,
     schema_signin,
+    schema_web,
 )
 from .schema import metadata
 
@@ -30,4 +31,5 @@ __all__ = [
     "schema_outbox",
     "schema_policy",
     "schema_signin",
+    "schema_web",
 ]
