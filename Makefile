@@ -57,6 +57,7 @@ cluster-status: bootstrap ## Say what is built and what runs
 
 docs: bootstrap ## Write the generated pages of docs/
 	@$(BIN)/python scripts/settings_docs.py
+	@$(BIN)/python scripts/metrics_docs.py
 
 format: bootstrap ## Format the code and mend what lint can mend
 	@$(BIN)/ruff check --fix-only $(CODE)
