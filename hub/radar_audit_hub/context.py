@@ -17,6 +17,7 @@ from .auth.last_used import LastUsed
 from .auth.limiter import FailureLimiter
 from .metrics import Metrics
 from .outbound import Outbound
+from .notify.deliveries import Deliveries
 from .sealing import Sealer, key_beside, read_key
 from .settings import HubSettings
 from .slots import Slots
@@ -29,7 +30,8 @@ class Hub:
     """The parts that all features share.
 
     `now_ms` is the clock in Unix milliseconds; `random_bytes(n)` a source of secrets;
-    `signal.notify(org_id)` must be called after every commit that appended events.
+    `signal.notify(org_id)` must be called after every commit that appended events, and
+    `deliveries.wake()` after every one that put notifications.
     """
 
     db: Database
@@ -44,6 +46,7 @@ class Hub:
     last_used: LastUsed
     outbound: Outbound
 
+    deliveries: Deliveries
     @cached_property
     def sealer(self) -> Sealer | None:
         """What keeps secrets at rest; None where there is no key. Raises SealError, OSError."""
@@ -85,3 +88,4 @@ class Hub:
 
 
 HUB: web.AppKey[Hub] = web.AppKey("hub", Hub)
+            deliveries=Deliveries(settings.notify),

@@ -81,6 +81,12 @@ class Metrics:
         for result in _INGEST_RESULTS:
             self.ingest_events.labels(result)
         for route in _QUERY_ROUTES:
+        self.delivery_pending = self._gauge(
+            "delivery_pending", "Notices that wait to be delivered, those of quiet hours, too"
+        )
+        self.destinations_disabled = self._gauge(
+            "destinations_disabled", "Destinations that nothing is sent to any more"
+        )
             self.query_seconds.labels(route)
         for form in _EXPORT_FORMATS:
             self.export_rows.labels(form)

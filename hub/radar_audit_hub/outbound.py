@@ -4,13 +4,16 @@ Owns the one client session, its limits in time, size and number, and what faili
 by billing and by whatever else asks another service; `Hub` holds it, `app.py` ends it. Never
 follows a redirect (it would carry a secret elsewhere), never asks the environment for a proxy,
 keeps no cookie, and never puts a header, a body or a URL into an error.
+
+Deliveries of notifications have one of their own, whose connector (`notify/guard.py`) decides
+which addresses may be connected to.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -26,20 +29,26 @@ class OutboundError(Exception):
     """No whole answer came; whether the other side did what it was asked is not known."""
 
 
+class RefusedAddressError(OSError):
+    """A connector does not connect to an address; the sentence says why and may be shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutboundAnswer:
-    """An answer, whatever its status, read to its end."""
+    """An answer, whatever its status; `is_cut`: there was more of its body, which was not read."""
 
     status: int
     headers: CIMultiDictProxy[str] = field(repr=False)
     body: bytes = field(repr=False)
+    is_cut: bool = False
 
 
 class Outbound:
     """Sends requests; the session is made at the first one and lives until `close`."""
 
-    def __init__(self) -> None:
-        """Open nothing yet."""
+    def __init__(self, connector: Callable[[], aiohttp.BaseConnector] | None = None) -> None:
+        """Open nothing yet; `connector` makes what connects, None: to wherever a name leads."""
+        self._connector = connector or _any_address
         self._session: aiohttp.ClientSession | None = None
 
     async def send(
@@ -52,11 +61,13 @@ class Outbound:
         tls: ssl.SSLContext | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
         limit_bytes: int = MAX_ANSWER_BYTES,
+        cut: bool = False,
     ) -> OutboundAnswer:
         """Send one request and return the answer; `tls` None trusts what the system does.
 
         It is sent once, but for a GET over a kept connection that turns out to be closed. Raises
-        OutboundError if no answer comes in time, or one that is longer than `limit_bytes`.
+        OutboundError if no answer comes in time, or one that is longer than `limit_bytes`; with
+        `cut` that one's beginning is returned, and its connection closed.
         """
         try:
             async with (
@@ -77,14 +88,16 @@ class Outbound:
                     more := await answer.content.read(limit_bytes)
                 ):
                     whole += more
-                if len(whole) > limit_bytes:
+                is_cut = len(whole) > limit_bytes
+                if is_cut and not cut:
                     raise OutboundError(f"the answer is longer than {limit_bytes} bytes")
-                return OutboundAnswer(answer.status, answer.headers, whole)
+                if is_cut:
+                    answer.close()
+                return OutboundAnswer(answer.status, answer.headers, whole[:limit_bytes], is_cut)
         except TimeoutError:
             raise OutboundError(f"no answer within {timeout_seconds:g} seconds") from None
         except (aiohttp.ClientError, OSError) as error:
-            # Only the kind: the text of some repeats the address or what was sent.
-            raise OutboundError(f"no answer: {type(error).__name__}") from None
+            raise OutboundError(_words(error)) from None
 
     async def close(self) -> None:
         """Close the connections; a later request would open new ones."""
@@ -95,10 +108,26 @@ class Outbound:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
+                connector=self._connector(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 trust_env=False,
             )
         return self._session
+
+
+def _any_address() -> aiohttp.BaseConnector:
+    return aiohttp.TCPConnector(limit=MAX_CONNECTIONS)
+
+
+def _words(error: Exception) -> str:
+    """Say what went wrong by its kind: the text of some repeats the address or what was sent."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, RefusedAddressError):
+        return str(cause)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "no answer: the name of the host is not known"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "no answer: the certificate of the host is not trusted"
+    return f"no answer: {type(error).__name__}"

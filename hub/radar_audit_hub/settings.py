@@ -19,6 +19,7 @@ from .sealing import SealError, read_key
 from .settings_billing import StripeSettings
 from .settings_mail import SmtpSettings
 from .settings_signin import (
+from .settings_notify import NotifySettings
     OidcSettings,
     SessionSettings,
     WorkosSettings,
@@ -162,6 +163,7 @@ class HubSettings:
     downgrade_grace_days: int = setting(
         7,
         unit="days",
+    notify: NotifySettings = field(default_factory=NotifySettings)
         minimum=0,
         maximum=90,
         help="How long events are kept, unseen, that a smaller plan no longer shows, so that going "

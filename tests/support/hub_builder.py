@@ -284,6 +284,7 @@ async def running_hub(
             await app[INGEST].joiner.close()
             await hub.last_used.stop()
             await hub.outbound.close()
+            await hub.deliveries.close()
             await db.close()
 
 

@@ -1,0 +1,71 @@
+"""The way out of notifications, and the bell that says there is something to deliver.
+
+Owns `Deliveries`: the two delivery sessions (https, and http for allowed networks) and the event
+that wakes the job of this replica. `Hub` holds it; whoever puts messages rings it after its
+commit. Never knows what a message is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Literal
+
+from radar_audit_hub.outbound import Outbound, OutboundAnswer, OutboundError
+from radar_audit_hub.settings_notify import NotifySettings
+
+from .addresses import Allowed, UrlRefusedError, read_url
+from .guard import Guard, Lookup, connector, look_up
+
+MAX_ANSWER_BYTES = 64 * 1024
+
+
+class Deliveries:
+    """Sends to checked addresses; one per hub."""
+
+    def __init__(self, settings: NotifySettings, lookup: Lookup = look_up) -> None:
+        """Open nothing yet; `lookup` resolves names, in a thread."""
+        self._settings, self._lookup = settings, lookup
+        self._allowed = Allowed(settings.allowed_networks)
+        self._ways = {scheme: self._way(scheme) for scheme in ("https", "http")}
+        self._bell = asyncio.Event()
+
+    def _way(self, scheme: Literal["https", "http"]) -> Outbound:
+        return Outbound(
+            lambda: connector(Guard(self._allowed, scheme, self._lookup), self._settings.ca_file)
+        )
+
+    def wake(self) -> None:
+        """Say that messages were committed: the job of this replica looks at once."""
+        self._bell.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until woken, but no longer than that."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._bell.wait()
+        except TimeoutError:
+            return
+        self._bell.clear()
+
+    async def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> OutboundAnswer:
+        """POST once and return the answer, its body cut at 64 KiB. Raises OutboundError."""
+        try:
+            checked = read_url(url, self._allowed)
+        except UrlRefusedError as error:
+            raise OutboundError(f"refused: {error}") from None
+        return await self._ways[checked.scheme].send(
+            "POST",
+            str(checked.with_fragment(None)),
+            headers=headers,
+            body=body,
+            tls=None,
+            timeout_seconds=self._settings.timeout_seconds,
+            limit_bytes=MAX_ANSWER_BYTES,
+            cut=True,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for way in self._ways.values():
+            await way.close()

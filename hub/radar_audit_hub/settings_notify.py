@@ -1,0 +1,59 @@
+"""Settings of notifications: where they may go, and what becomes of those that do not arrive.
+
+Owns the group that `settings.py` holds as `notify`. Read by `notify/`. Never reads the
+environment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from radar_audit_runtime.settings import setting
+
+from .settings_signin import check_file, check_networks
+
+_PREFIX = "RADAR_AUDIT_HUB_NOTIFY_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotifySettings:
+    """How notifications are delivered."""
+
+    allowed_networks: tuple[str, ...] = setting(
+        (),
+        help="Private networks (10.1.0.0/16) in which receivers may be. Without them only public "
+        "addresses are connected to. In them http and any port are allowed, too.",
+    )
+    ca_file: Path | None = setting(
+        None,
+        help="A file of certificates (PEM) to trust for receivers, beside the system's.",
+    )
+    timeout_seconds: float = setting(
+        20.0,
+        unit="seconds",
+        minimum=1,
+        maximum=30,
+        help="How long a receiver may take to answer before the message is tried again later.",
+    )
+    disable_after_days: int = setting(
+        5,
+        unit="days",
+        minimum=1,
+        maximum=90,
+        help="How long a destination may do nothing but fail before it is disabled.",
+    )
+    log_days: int = setting(
+        30, unit="days", minimum=4, maximum=400, help="How long the delivery log is kept."
+    )
+    log_rows: int = setting(
+        10_000,
+        minimum=100,
+        maximum=1_000_000,
+        help="Messages of one destination that the delivery log keeps at most.",
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what is no network, and a file that is not there. Raises ValueError."""
+        check_networks(f"{_PREFIX}ALLOWED_NETWORKS", self.allowed_networks)
+        check_file(f"{_PREFIX}CA_FILE", self.ca_file)
