@@ -13,6 +13,7 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LAG_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400)
 # Closed sets whose series stand at 0 from the start, so that a rate sees the first of each, too.
 _INGEST_RESULTS = ("accepted", "duplicate", "expired", "rejected")
+_REVIEW_RESULTS = ("accepted", "refused", "unavailable")
 _QUERY_ROUTES = ("event", "facets", "follow", "list")
 _EXPORT_FORMATS = ("csv", "ndjson")
 
@@ -29,6 +30,11 @@ class Metrics:
         )
         self.auth_failures = self._counter(
             "auth_failures", "Requests refused for their credential", ["reason"]
+        )
+        self.token_reviews = self._counter(
+            "token_reviews",
+            "ServiceAccounts' tokens that the API server was asked about",
+            ["result"],
         )
         self.ingest_events = self._counter(
             "ingest_events", "Events received from collectors", ["result"]
@@ -51,6 +57,11 @@ class Metrics:
         )
         self.exports_running = self._gauge("exports_running", "Exports being sent now")
         self.followers = self._gauge("followers", "Long polls and live tails open now")
+        self._add_jobs()
+        self._add_notifications()
+        self._make_series()
+
+    def _add_jobs(self) -> None:
         self.outbox_attempts = self._counter(
             "outbox_attempts", "Attempts at outgoing work that ended", ["kind", "outcome"]
         )
@@ -66,6 +77,8 @@ class Metrics:
             "prune_last_success_timestamp_seconds",
             "When this replica last ended a round of retention well; 0: never",
         )
+
+    def _add_notifications(self) -> None:
         self.delivery_attempts = self._counter(
             "delivery_attempts", "Attempts at sending a notice", ["channel", "result"]
         )
@@ -75,18 +88,19 @@ class Metrics:
             ["channel"],
             _LAG_SECONDS,
         )
-        self._make_series()
-
-    def _make_series(self) -> None:
-        for result in _INGEST_RESULTS:
-            self.ingest_events.labels(result)
-        for route in _QUERY_ROUTES:
         self.delivery_pending = self._gauge(
             "delivery_pending", "Notices that wait to be delivered, those of quiet hours, too"
         )
         self.destinations_disabled = self._gauge(
             "destinations_disabled", "Destinations that nothing is sent to any more"
         )
+
+    def _make_series(self) -> None:
+        for result in _INGEST_RESULTS:
+            self.ingest_events.labels(result)
+        for result in _REVIEW_RESULTS:
+            self.token_reviews.labels(result)
+        for route in _QUERY_ROUTES:
             self.query_seconds.labels(route)
         for form in _EXPORT_FORMATS:
             self.export_rows.labels(form)
