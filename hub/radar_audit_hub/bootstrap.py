@@ -1,6 +1,7 @@
 """What the server's own command may create: an org with its first people, tokens and cluster.
 
-Owns `create_org` and `add_member`, called by `main.py`. Each is one transaction that holds the
+Owns `create_org`, `add_member` and `add_pat`, called by `main.py`, and `create_first_org`, called
+when a server starts. Each is one transaction that holds the
 rows and their audit events. Whoever runs the command on the server is nobody the hub knows, so
 the events have no actor and say `provisioned_by: server_command` where they can. Secrets are
 returned once and stored only as hashes.
@@ -29,15 +30,18 @@ from radar_audit_hub.store.control import (
     ensure_user,
     get_org,
     insert_cluster,
+    list_members,
     list_orgs,
 )
 from radar_audit_hub.store.database import Database
+from radar_audit_hub.store.leases import take_lease
 from radar_audit_hub.store.tokens import insert_cluster_token, insert_pat
 
 CLUSTER_TOKEN_SCOPES = ("ingest", "agent", "audit-settings:write")
 PROVISIONED_BY = "server_command"
 _DAY_MS = 86_400_000
 _MAX_PAT_DAYS = 3650
+_FIRST_ORG_MS = 60_000  # longer than making it takes
 
 
 class BootstrapError(Exception):
@@ -74,6 +78,26 @@ class OrgOrder:
     cluster_id: str | None
     cluster_name: str
     environment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstOrder:
+    """The org that a server makes by itself: as an OrgOrder, but without any token."""
+
+    org_id: str | None
+    org_name: str
+    plan: str
+    owner_email: str
+    cluster_id: str | None
+    cluster_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstOrg:
+    """An org that a server made by itself, and its cluster, which has no token yet."""
+
+    org: Org
+    cluster: Cluster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,21 +142,7 @@ async def existing_org(db: Database, org_id: str | None) -> Org | None:
 async def create_org(db: Database, order: OrgOrder, means: Means) -> NewOrg:
     """Create an org with owner, access token, cluster and cluster token. Raises BootstrapError."""
     email = _check_order(order)
-    org = Org(
-        id=order.org_id or means.new_id("org_"),
-        name=order.org_name,
-        plan=order.plan,
-        record_log_access=False,
-        created_at_ms=means.now_ms,
-    )
-    cluster = Cluster(
-        org_id=org.id,
-        id=order.cluster_id or means.new_id("cl_"),
-        name=order.cluster_name,
-        environment=order.environment,
-        labels={},
-        created_at_ms=means.now_ms,
-    )
+    org, cluster = _new_rows(order, order.environment, means)
     cluster_token = new_token("rhc", means.random_bytes(SECRET_BYTES))
     async with changing_offline(db, means.now_ms, means.random_bytes) as change:
         user = await _user(change, email, means)
@@ -146,6 +156,52 @@ async def create_org(db: Database, order: OrgOrder, means: Means) -> NewOrg:
         await _add_cluster(change, cluster, cluster_token)
     owner = NewMember(org_id=org.id, user_id=user.id, email=user.email, role="owner", pat=pat)
     return NewOrg(org=org, owner=owner, cluster=cluster, cluster_token=cluster_token)
+
+
+async def create_first_org(db: Database, order: FirstOrder, means: Means) -> FirstOrg | None:
+    """Create an org with owner and cluster if there is no org at all, not even a deleted one.
+
+    No token is made, so there is none to keep. Raises BootstrapError.
+    """
+    email = _check_first(order)
+    if await existing_org(db, None) is not None:
+        return None
+    org, cluster = _new_rows(order, "production", means)
+    async with changing_offline(db, means.now_ms, means.random_bytes) as change:
+        # One of several replicas that start together: the others wait here until it commits.
+        until_ms = means.now_ms + _FIRST_ORG_MS
+        if not await take_lease(
+            change.conn, "first org", org.id, now_ms=means.now_ms, until_ms=until_ms
+        ):
+            return None
+        if await list_orgs(change.conn):
+            return None
+        user = await _user(change, email, means)
+        await found(change, org, user.id, PROVISIONED_BY)
+        await _add_cluster(change, cluster, None)
+    return FirstOrg(org=org, cluster=cluster)
+
+
+async def add_pat(
+    db: Database, *, org_id: str, email: str, name: str, days: int | None, means: Means
+) -> NewMember:
+    """Make a member of an org an access token. Raises BootstrapError if they are no member."""
+    email = _check_email(email)
+    _check_name("the token's name", name)
+    _check_days(days)
+    async with changing_offline(db, means.now_ms, means.random_bytes) as change:
+        await _lock(change, org_id)
+        members = await list_members(change.conn, org_id)
+        member = next((one for one in members if one.email == email), None)
+        if member is None:
+            raise BootstrapError(
+                f"{email} is no member of {org_id}; nothing was changed",
+                "`radar-audit-hub member add` makes them one",
+            )
+        pat = await _mint(change, org_id, member.user_id, name, days, means)
+    return NewMember(
+        org_id=org_id, user_id=member.user_id, email=member.email, role=member.role, pat=pat
+    )
 
 
 async def add_member(
@@ -169,12 +225,7 @@ async def add_member(
         _check_name("the token's name", pat_name)
         _check_days(pat_days)
     async with changing_offline(db, means.now_ms, means.random_bytes) as change:
-        try:
-            await change.lock(org_id)
-        except NotFoundError:
-            raise BootstrapError(
-                f"there is no organization {org_id}", "`radar-audit-hub init` creates one"
-            ) from None
+        await _lock(change, org_id)
         user = await _user(change, email, means)
         if not await join(
             change, org_id, user.id, role, inviter=Inviter(), provisioned_by=PROVISIONED_BY
@@ -189,25 +240,54 @@ async def add_member(
     return NewMember(org_id=org_id, user_id=user.id, email=user.email, role=role, pat=pat)
 
 
+def _new_rows(order: OrgOrder | FirstOrder, environment: str, means: Means) -> tuple[Org, Cluster]:
+    org = Org(
+        id=order.org_id or means.new_id("org_"),
+        name=order.org_name,
+        plan=order.plan,
+        record_log_access=False,
+        created_at_ms=means.now_ms,
+    )
+    cluster = Cluster(
+        org_id=org.id,
+        id=order.cluster_id or means.new_id("cl_"),
+        name=order.cluster_name,
+        environment=environment,
+        labels={},
+        created_at_ms=means.now_ms,
+    )
+    return org, cluster
+
+
+async def _lock(change: Change, org_id: str) -> None:
+    try:
+        await change.lock(org_id)
+    except NotFoundError:
+        raise BootstrapError(
+            f"there is no organization {org_id}", "`radar-audit-hub init` creates one"
+        ) from None
+
+
 async def _user(change: Change, email: str, means: Means) -> User:
     new = User(id=means.new_id("user_"), email=email, created_at_ms=means.now_ms)
     return await ensure_user(change.conn, new)
 
 
-async def _add_cluster(change: Change, cluster: Cluster, token: str) -> None:
+async def _add_cluster(change: Change, cluster: Cluster, token: str | None) -> None:
     if not await insert_cluster(change.conn, cluster):
         raise BootstrapError(
             f"the cluster id {cluster.id} is taken; nothing was changed",
             "leave --cluster-id out to get a new one",
         )
-    await insert_cluster_token(
-        change.conn,
-        org_id=cluster.org_id,
-        cluster_id=cluster.id,
-        token_hash=token_hash(token),
-        scopes=CLUSTER_TOKEN_SCOPES,
-        created_at_ms=cluster.created_at_ms,
-    )
+    if token is not None:
+        await insert_cluster_token(
+            change.conn,
+            org_id=cluster.org_id,
+            cluster_id=cluster.id,
+            token_hash=token_hash(token),
+            scopes=CLUSTER_TOKEN_SCOPES,
+            created_at_ms=cluster.created_at_ms,
+        )
     metadata = {"name": cluster.name, "environment": cluster.environment}
     change.note(cluster.org_id, "cluster.created", cluster.id, metadata, cluster_id=cluster.id)
 
@@ -235,6 +315,13 @@ async def _mint(
 
 
 def _check_order(order: OrgOrder) -> str:
+    _check_name("the environment", order.environment)
+    _check_name("the token's name", order.pat_name)
+    _check_days(order.pat_days)
+    return _check_first(order)
+
+
+def _check_first(order: OrgOrder | FirstOrder) -> str:
     for kind, given in (("org", order.org_id), ("cl", order.cluster_id)):
         if given is not None and not is_opaque_id(kind, given):
             raise BootstrapError(
@@ -245,9 +332,6 @@ def _check_order(order: OrgOrder) -> str:
         raise BootstrapError(f"the plan must be one of {', '.join(PLAN_DAYS)}")
     _check_name("the organization's name", order.org_name)
     _check_name("the cluster's name", order.cluster_name)
-    _check_name("the environment", order.environment)
-    _check_name("the token's name", order.pat_name)
-    _check_days(order.pat_days)
     return _check_email(order.owner_email)
 
 

@@ -100,6 +100,19 @@ def show_new_member(new: NewMember, output: str) -> None:
         show_json(body)
         return
     click.echo(f"{new.email} ({new.user_id}) is now {new.role} of {new.org_id}.")
+    _show_token(new)
+
+
+def show_new_pat(new: NewMember, output: str) -> None:
+    """Print a member's new token."""
+    if output == "json":
+        show_new_member(new, output)
+        return
+    click.echo(f"Made a token for {new.email} ({new.user_id}), {new.role} of {new.org_id}.")
+    _show_token(new)
+
+
+def _show_token(new: NewMember) -> None:
     if new.pat is not None:
         click.echo("")
         show_table((("RADAR_AUDIT_TOKEN", new.pat.token),))

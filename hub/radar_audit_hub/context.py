@@ -13,11 +13,12 @@ from functools import cached_property
 from aiohttp import web
 
 from .audit.follow import LogSignal
+from .auth.kubernetes_login import KubernetesLogin
 from .auth.last_used import LastUsed
 from .auth.limiter import FailureLimiter
 from .metrics import Metrics
-from .outbound import Outbound
 from .notify.deliveries import Deliveries
+from .outbound import Outbound
 from .sealing import Sealer, key_beside, read_key
 from .settings import HubSettings
 from .slots import Slots
@@ -45,8 +46,8 @@ class Hub:
     auth_failures: FailureLimiter
     last_used: LastUsed
     outbound: Outbound
-
     deliveries: Deliveries
+
     @cached_property
     def sealer(self) -> Sealer | None:
         """What keeps secrets at rest; None where there is no key. Raises SealError, OSError."""
@@ -58,6 +59,12 @@ class Hub:
             if folder is None
             else Sealer(key_beside(folder, self.random_bytes), self.random_bytes)
         )
+
+    @cached_property
+    def kubernetes_login(self) -> KubernetesLogin | None:
+        """What checks the tokens of ServiceAccounts; None where none may log in."""
+        wanted = self.settings.kubernetes
+        return KubernetesLogin(wanted, self.outbound, self.metrics) if wanted.login else None
 
     @classmethod
     def create(
@@ -84,8 +91,8 @@ class Hub:
             auth_failures=FailureLimiter(settings.failed_auth_per_minute),
             last_used=LastUsed(),
             outbound=Outbound(),
+            deliveries=Deliveries(settings.notify),
         )
 
 
 HUB: web.AppKey[Hub] = web.AppKey("hub", Hub)
-            deliveries=Deliveries(settings.notify),

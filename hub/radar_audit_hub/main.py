@@ -28,7 +28,7 @@ from radar_audit_runtime.tasks import harden_process, run_until_signal
 from . import console
 from .app import HubServer
 from .billing.by_hand import set_plan_by_hand
-from .bootstrap import OrgOrder, add_member, create_org, existing_org
+from .bootstrap import OrgOrder, add_member, add_pat, create_org, existing_org
 from .command_line import COMPONENT, new_means, now_ms, only_org, run, settings_of, told
 from .openapi import document
 from .retention.job import Lease, Purger, expired_now, run_round
@@ -210,6 +210,37 @@ def member_list(config: Path | None, /, *, org_id: str | None, output: str) -> N
             raise console.CommandError(f"there is no organization {chosen}")
         async with db.read() as connection:
             console.show_members(await list_members(connection, chosen), output)
+
+    run(config, work)
+
+
+@main.group()
+def pat() -> None:
+    """Make personal access tokens."""
+
+
+@pat.command("create")
+@click.option("--email", required=True, help="The e-mail of a member.")
+@click.option("--name", default="command", show_default=True, help="The token's name.")
+@_org_id
+@_pat_days
+@_output
+@click.pass_obj
+def pat_create(
+    config: Path | None, /, *, org_id: str | None, output: str, email: str, name: str,
+    pat_days: int | None,
+) -> None:  # fmt: skip
+    """Make a member an access token, which is printed once.
+
+    Whoever has the token may do what that person may.
+    """
+
+    async def work(db: Database) -> None:
+        chosen = org_id or await only_org(db)
+        new = await add_pat(
+            db, org_id=chosen, email=email, name=name, days=pat_days, means=new_means()
+        )
+        console.show_new_pat(new, output)
 
     run(config, work)
 

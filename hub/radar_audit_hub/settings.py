@@ -17,9 +17,10 @@ from radar_audit_runtime.settings import load, setting
 
 from .sealing import SealError, read_key
 from .settings_billing import StripeSettings
+from .settings_kubernetes import BootstrapSettings, KubernetesSettings
 from .settings_mail import SmtpSettings
-from .settings_signin import (
 from .settings_notify import NotifySettings
+from .settings_signin import (
     OidcSettings,
     SessionSettings,
     WorkosSettings,
@@ -159,11 +160,13 @@ class HubSettings:
     oidc: OidcSettings = field(default_factory=OidcSettings)
     workos: WorkosSettings = field(default_factory=WorkosSettings)
     smtp: SmtpSettings = field(default_factory=SmtpSettings)
+    kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
+    bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
     stripe: StripeSettings = field(default_factory=StripeSettings)
+    notify: NotifySettings = field(default_factory=NotifySettings)
     downgrade_grace_days: int = setting(
         7,
         unit="days",
-    notify: NotifySettings = field(default_factory=NotifySettings)
         minimum=0,
         maximum=90,
         help="How long events are kept, unseen, that a smaller plan no longer shows, so that going "

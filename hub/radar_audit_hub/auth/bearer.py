@@ -2,7 +2,8 @@
 
 Owns `authenticate` (a person) and `authenticate_cluster`. Called by `access.py` and,
 for the re-check of a running tail, by the audit handlers. Nothing is cached: a token
-that is revoked is refused from the next request on. Never logs a token or its hash.
+that is revoked is refused from the next request on. A cluster may also call with the token of
+a ServiceAccount, where the hub lets one: `kubernetes_login.py`. Never logs a token or its hash.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from aiohttp import web
 from radar_audit_hub.client_address import address_of
 from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.credentials import Kind, kind_of_token, token_hash
-from radar_audit_hub.errors import HubError, NotFoundError, UnauthorizedError
+from radar_audit_hub.errors import ForbiddenError, HubError, NotFoundError, UnauthorizedError
+from radar_audit_hub.store.kubernetes_login import find_login
 from radar_audit_hub.store.tokens import (
+    FoundClusterToken,
     FoundPat,
     find_cluster_token,
     find_pat,
@@ -24,14 +27,19 @@ from radar_audit_hub.store.tokens import (
     touch_pat,
 )
 
+from .kubernetes_login import KubernetesLogin
 from .principal import (
+    LOGIN_COLLECTOR_SCOPES,
+    NO_CLUSTER,
     ORG_GONE,
     ClusterPrincipal,
     Principal,
     Refused,
     judge_cluster_token,
     judge_pat,
+    narrowed,
 )
+from .token_review import NotGood, is_jwt
 
 NO_SUCH_ORG = "there is no such organization for this token"
 
@@ -87,10 +95,16 @@ def _touch(hub: Hub, found: FoundPat, now_ms: int) -> None:
 
 
 async def authenticate_cluster(request: web.Request) -> ClusterPrincipal:
-    """Return the cluster whose collector calls. Raises as `authenticate`."""
+    """Return the cluster whose collector calls. Raises as `authenticate`, ForbiddenError.
+
+    Raises UnavailableError while the token of a ServiceAccount cannot be checked.
+    """
     hub = request.app[HUB]
+    login = hub.kubernetes_login
+    jwt = None if login is None else _jwt(request)
+    if login is not None and jwt is not None:
+        return await _authenticate_account(request, login, jwt)
     digest = token_hash(bearer_token(request, "rhc"))
-    now_ms = hub.now_ms()
     async with hub.db.read() as connection:
         found = await find_cluster_token(connection, digest)
     if found is not None and not hmac.compare_digest(found.token_hash, digest):
@@ -98,14 +112,44 @@ async def authenticate_cluster(request: web.Request) -> ClusterPrincipal:
     verdict = judge_cluster_token(found)
     if isinstance(verdict, Refused):
         raise _refused(request, verdict)
-    if found is not None and touch_due(found.last_used_at_ms, now_ms):
-
-        async def write() -> None:
-            async with hub.db.write() as connection:
-                await touch_cluster_token(connection, digest, now_ms)
-
-        hub.last_used.run(verdict.cluster_id, write)
+    _touch_cluster(hub, found)
     return verdict
+
+
+def _jwt(request: web.Request) -> str | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    token = token.strip(" ")
+    return token if scheme.lower() == "bearer" and is_jwt(token) else None
+
+
+async def _authenticate_account(
+    request: web.Request, login: KubernetesLogin, token: str
+) -> ClusterPrincipal:
+    hub = request.app[HUB]
+    who = await login.account(token)
+    if isinstance(who, NotGood):
+        error = _refused(request, Refused(who.reason, who.message))
+        raise ForbiddenError(who.message) if who.is_known else error
+    async with hub.db.read() as connection:
+        found = await find_login(connection)
+    verdict = NO_CLUSTER if found is None else judge_cluster_token(found)
+    if isinstance(verdict, Refused):
+        raise _refused(request, verdict)
+    _touch_cluster(hub, found)
+    return verdict if login.is_operator(who) else narrowed(verdict, LOGIN_COLLECTOR_SCOPES)
+
+
+def _touch_cluster(hub: Hub, found: FoundClusterToken | None) -> None:
+    now_ms = hub.now_ms()
+    if found is None or not touch_due(found.last_used_at_ms, now_ms):
+        return
+    digest = found.token_hash
+
+    async def write() -> None:
+        async with hub.db.write() as connection:
+            await touch_cluster_token(connection, digest, now_ms)
+
+    hub.last_used.run(found.cluster_id, write)
 
 
 def _refused(request: web.Request, refused: Refused) -> HubError:

@@ -6,7 +6,8 @@ Owns `Principal`, `ClusterPrincipal` and the verdicts on a token's row. Called b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from radar_audit_hub.store.tokens import FoundClusterToken, FoundPat
 
@@ -14,6 +15,8 @@ OWNER, AUDITOR, MEMBER, VIEWER = "owner", "auditor", "member", "viewer"
 LOG_READERS = (OWNER, AUDITOR)  # contract: read, export, tail and verify the log
 READ_SCOPE = "audit:read"
 ORG_READ_SCOPE = "org:read"
+# What a collector may do that logs in with its ServiceAccount's token.
+LOGIN_COLLECTOR_SCOPES = ("ingest", "agent")
 # What a PAT can be narrowed to; a mutating handler names one of them, and reading handlers of
 # the control plane ORG_READ_SCOPE.
 SCOPES = (
@@ -99,6 +102,11 @@ _REVOKED = Refused("revoked", "the token is revoked")
 _EXPIRED = Refused("expired", "the token has expired")
 _NO_MEMBER = Refused("no_member", "the token's user is no longer a member of its organization")
 ORG_GONE = Refused("org_deleted", "the token's organization is deleted")
+NO_CLUSTER = Refused(
+    "no_cluster",
+    "no cluster of this hub is the one that ServiceAccounts log in to; "
+    "RADAR_AUDIT_HUB_BOOTSTRAP_CLUSTER_ID names it",
+)
 _CLUSTER_GONE = Refused("cluster_deleted", "the token's cluster is deleted")
 
 
@@ -149,3 +157,8 @@ def judge_cluster_token(found: FoundClusterToken | None) -> ClusterPrincipal | R
         scopes=found.scopes,
         assumed_at_ms=found.assumed_at_ms,
     )
+
+
+def narrowed(caller: ClusterPrincipal, scopes: Collection[str]) -> ClusterPrincipal:
+    """Return the caller with no more than these scopes."""
+    return replace(caller, scopes=tuple(scope for scope in caller.scopes if scope in scopes))

@@ -7,6 +7,7 @@ writes an audit event itself, and never sees a token's text.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .control import Cluster
 from .schema import cluster, cluster_token
 from .schema_clusters import agent_upgrade
+
+# The row under which ServiceAccounts log in (kubernetes_login.py). It is no hash of a token:
+# those have another form. So a new token in a cluster's place leaves it alone.
+LOGIN_HASH = hashlib.sha256(b"kubernetes login").digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +103,7 @@ async def update_cluster(conn: AsyncConnection, changed: Cluster) -> None:
 async def delete_cluster(conn: AsyncConnection, gone: Cluster, now_ms: int) -> None:
     """Mark a cluster as deleted and revoke its tokens: both are refused from now on."""
     await _update(conn, gone, deleted_at=now_ms)
-    await revoke_cluster_tokens(conn, gone.org_id, gone.id, now_ms)
+    await _revoke(conn, gone.org_id, gone.id, now_ms, but=None)
 
 
 async def scopes_of_cluster(conn: AsyncConnection, org_id: str, cluster_id: str) -> set[str]:
@@ -114,16 +119,25 @@ async def scopes_of_cluster(conn: AsyncConnection, org_id: str, cluster_id: str)
 async def revoke_cluster_tokens(
     conn: AsyncConnection, org_id: str, cluster_id: str, now_ms: int
 ) -> int | None:
-    """Revoke all tokens of a cluster; return when one was last used (Unix ms), None if never."""
+    """Revoke all tokens of a cluster; return when one was last used (Unix ms), None if never.
+
+    ServiceAccounts go on logging in: they have no token that could have leaked.
+    """
+    return await _revoke(conn, org_id, cluster_id, now_ms, but=LOGIN_HASH)
+
+
+async def _revoke(
+    conn: AsyncConnection, org_id: str, cluster_id: str, now_ms: int, *, but: bytes | None
+) -> int | None:
+    statement = update(cluster_token).where(
+        cluster_token.c.org_id == org_id,
+        cluster_token.c.cluster_id == cluster_id,
+        cluster_token.c.revoked_at.is_(None),
+    )
+    if but is not None:
+        statement = statement.where(cluster_token.c.token_hash != but)
     result = await conn.execute(
-        update(cluster_token)
-        .where(
-            cluster_token.c.org_id == org_id,
-            cluster_token.c.cluster_id == cluster_id,
-            cluster_token.c.revoked_at.is_(None),
-        )
-        .values(revoked_at=now_ms)
-        .returning(cluster_token.c.last_used_at)
+        statement.values(revoked_at=now_ms).returning(cluster_token.c.last_used_at)
     )
     return max((used for (used,) in result if used is not None), default=None)
 
