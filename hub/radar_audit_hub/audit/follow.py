@@ -9,8 +9,9 @@ a woken caller reads the log itself, so nothing can be skipped here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 NextSeq = Callable[[str], Awaitable[int]]
@@ -35,6 +36,7 @@ class LogSignal:
         """Watch nothing yet."""
         self._next_seq, self._poll_seconds = next_seq, poll_seconds
         self._watches: dict[str, _Watch] = {}
+        self._bells: set[asyncio.Event] = set()
         self._stopped = False
 
     @property
@@ -49,9 +51,24 @@ class LogSignal:
 
     def notify(self, org_id: str) -> None:
         """Say that this replica has committed events of an org. Cheap when nobody waits."""
+        for bell in self._bells:
+            bell.set()
         watch = self._watches.get(org_id)
         if watch is not None:
             watch.stir.set()
+
+    @contextlib.contextmanager
+    def bell(self) -> Iterator[asyncio.Event]:
+        """Hand out an event that is set by every commit of this replica, whatever the org.
+
+        Who waits for it clears it; it says nothing of other replicas' commits.
+        """
+        bell = asyncio.Event()
+        self._bells.add(bell)
+        try:
+            yield bell
+        finally:
+            self._bells.discard(bell)
 
     async def wait_past(self, org_id: str, seq: int, timeout_seconds: float) -> bool:
         """Wait until the log holds an event after `seq`; False when the time is up first."""

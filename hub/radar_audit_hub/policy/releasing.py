@@ -15,6 +15,7 @@ from radar_audit_events.policy_wire import OwnerDocument, RetentionSettings
 
 from radar_audit_hub.changes import Change
 from radar_audit_hub.notify.destinations import forget
+from radar_audit_hub.notify.following.starting import follow_document
 from radar_audit_hub.store.control import Org
 from radar_audit_hub.store.owners import (
     Owner,
@@ -44,6 +45,7 @@ async def release(change: Change, org: Org, owner: Owner, policy: Policy) -> Set
     else:
         left = _holds_alone(document)
         told = {**changes(document, left, {}, {}), "state": ["in force", "released"]}
+        await follow_document(change.conn, org.id, owner.owner_id, None, change.now_ms)
         await forget(change, org.id, owner.owner_id)
         if left is None:
             await delete_owner(change.conn, org.id, owner.owner_id)

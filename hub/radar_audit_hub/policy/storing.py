@@ -24,6 +24,7 @@ from radar_audit_hub.errors import (
     UnknownActionError,
 )
 from radar_audit_hub.notify.destinations import sync
+from radar_audit_hub.notify.following.starting import follow_document
 from radar_audit_hub.sealing import Sealer, SealError
 from radar_audit_hub.store.control import Org
 from radar_audit_hub.store.owners import (
@@ -100,6 +101,8 @@ async def store(
         seen_at_ms=change.now_ms,
     )
     await put_owner(change.conn, owner)
+    # Before the destinations, in the order in which the job that follows the log locks them.
+    await follow_document(change.conn, org.id, owner_id, plain, change.now_ms)
     await sync(change, org.id, owner_id, plain, secrets, random_bytes=hub.random_bytes)
     takeover = None
     if document.take_over_from is not None:

@@ -1,0 +1,1 @@
+"""Following the log: rules judge what is new, and messages are put for the channels."""

@@ -1,0 +1,242 @@
+"""The alert rules of an org, made ready once for many events: pure.
+
+Owns what a rule of a document comes to: which events and kinds it selects, and where to they are
+told. Called by the job that follows the log, by Radar's own kinds and by the preview. Never reads
+the store or a clock; a rule that is suspended is no rule here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from radar_audit_events.actions import ACTIONS
+from radar_audit_events.ids import parse_ms
+from radar_audit_events.policy_wire import (
+    AlertRule,
+    Destination,
+    GroupBy,
+    NotificationSettings,
+    QuietHours,
+    Severity,
+    Threshold,
+    Throttle,
+)
+from radar_audit_events.query import parse
+
+from radar_audit_hub.policy.mistakes import actions_of
+
+from .finding import Finder, Seen, finder
+
+RANKS: Mapping[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
+NO_KEY = ""  # the group of events that have nothing to be grouped by
+RuleKey = tuple[str, str]  # owner id and name of a rule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One destination of a rule; `from_seq` is the first event that may be told there.
+
+    `identity` is the same for two that lead to the same receiver.
+    """
+
+    destination_id: str
+    name: str
+    identity: str
+    min_severity: Severity = "info"
+    muted_until_ms: int | None = None
+    from_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a document stands: whose it is, and what of the log its rules may look at.
+
+    Only events and notices of `cluster_id` (None: all of the org), and with an `only_namespace`
+    only events of that.
+    """
+
+    owner_id: str
+    cluster_id: str | None
+    only_namespace: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rule:
+    """A rule in force. Times and lengths are milliseconds."""
+
+    place: Place
+    name: str
+    severity: Severity
+    routes: tuple[Route, ...]
+    finder: Finder
+    kinds: frozenset[str] = frozenset()
+    threshold: Threshold | None = None
+    throttle: Throttle | None = None
+    group_by: GroupBy | None = None
+    group_wait_ms: int = 0
+    digest_seconds: int | None = None
+    quiet: QuietHours | None = None
+    muted_until_ms: int | None = None
+
+    @property
+    def key(self) -> RuleKey:
+        """What its memory is kept under."""
+        return self.place.owner_id, self.name
+
+    @property
+    def remembers(self) -> bool:
+        """Whether anything of it outlives a step: if not, there is nothing to load for it."""
+        kept = (self.threshold, self.throttle, self.group_by, self.digest_seconds, self.quiet)
+        return any(part is not None for part in kept)
+
+    def passes(self, seen: Seen) -> bool:
+        """Tell whether it selects an event that has one of its finder's actions."""
+        cluster_id = self.place.cluster_id
+        if cluster_id is not None and seen.event.cluster_id != cluster_id:
+            return False
+        return self.finder.passes(seen)
+
+    def selects_kind(self, kind: str, cluster_id: str | None) -> bool:
+        """Tell whether it selects one of Radar's own kinds, about a cluster or the whole org."""
+        if kind not in self.kinds or self.place.only_namespace is not None:
+            return False
+        return self.place.cluster_id is None or self.place.cluster_id == cluster_id
+
+    def is_muted(self, at_ms: int) -> bool:
+        """Tell whether what happens at a time (Unix ms) is not to be told."""
+        return self.muted_until_ms is not None and at_ms < self.muted_until_ms
+
+
+def make_rule(asked: AlertRule, place: Place, routes: Iterable[Route]) -> Rule:
+    """Make a rule of a document ready. Raises QueryError for one that was never checked."""
+    grouping = asked.grouping
+    return Rule(
+        place=place,
+        name=asked.name,
+        severity=asked.severity,
+        routes=tuple(routes),
+        finder=_finder(asked, place),
+        kinds=frozenset(asked.kinds),
+        threshold=asked.threshold,
+        throttle=asked.throttle,
+        group_by=None if grouping is None else grouping.by,
+        group_wait_ms=0 if grouping is None else grouping.wait_seconds * 1000,
+        digest_seconds=asked.digest_seconds,
+        quiet=asked.quiet_hours,
+        muted_until_ms=_ms(asked.muted_until),
+    )
+
+
+def _finder(asked: AlertRule, place: Place) -> Finder:
+    if asked.kinds and not asked.actions and asked.query is None:
+        return Finder(frozenset(), ())
+    found = finder(parse(query_text(asked, place.only_namespace)))
+    if not asked.actions:
+        return found
+    named = frozenset().union(*(actions_of(pattern) for pattern in asked.actions))
+    return replace(found, actions=found.actions & named)
+
+
+def query_text(asked: AlertRule, only_namespace: str | None) -> str:
+    """Return the query of a rule with the namespace that it is confined to; not its actions."""
+    narrow = "" if only_namespace is None else f"namespace:{only_namespace}"
+    return f"{asked.query or ''} {narrow}".strip()
+
+
+def is_active(rule: AlertRule) -> bool:
+    """Tell whether a rule tells anything at all."""
+    return not rule.suspended and bool(rule.destinations)
+
+
+def rules_of(
+    asked: NotificationSettings,
+    place: Place,
+    since: Mapping[str, Mapping[str, int]],
+    identities: Mapping[str, tuple[str, str]],
+) -> list[Rule]:
+    """Return the active rules of a document.
+
+    `since` says by rule and destination from which seq on, `identities` the id and the identity
+    of a destination's row by its name; a destination without a row leads nowhere.
+    """
+    targets = {target.name: target for target in asked.destinations}
+    found = []
+    for rule in asked.rules:
+        if not is_active(rule):
+            continue
+        starts = since.get(rule.name, {})
+        routes = [
+            _route(targets[name], *identities[name], starts[name])
+            for name in dict.fromkeys(rule.destinations)
+            if name in targets and name in identities and name in starts
+        ]
+        if routes:
+            found.append(make_rule(rule, place, routes))
+    return found
+
+
+def _route(target: Destination, destination_id: str, identity: str, from_seq: int) -> Route:
+    return Route(
+        destination_id=destination_id,
+        name=target.name,
+        identity=identity,
+        min_severity=target.min_severity,
+        muted_until_ms=_ms(target.muted_until),
+        from_seq=from_seq,
+    )
+
+
+def _ms(text: str | None) -> int | None:
+    return None if text is None else parse_ms(text)
+
+
+def group_key(seen: Seen, by: GroupBy) -> str:
+    """Return what events are counted or grouped by."""
+    event = seen.event
+    if by == "actor":
+        return event.actor_user_id or event.actor_email or NO_KEY
+    if by == "target":
+        return event.target_id
+    if by == "cluster":
+        return event.cluster_id or NO_KEY
+    if by == "namespace":
+        found = event.metadata.get("namespace")
+        return f"{event.cluster_id}/{found}" if isinstance(found, str) else NO_KEY
+    return NO_KEY
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """All rules of an org in force, by what they may select."""
+
+    rules: tuple[Rule, ...]
+    by_key: Mapping[RuleKey, Rule] = field(init=False)
+    _anywhere: Mapping[str, tuple[Rule, ...]] = field(init=False)
+    _confined: Mapping[tuple[str, str], tuple[Rule, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look the rules up by action, and by namespace those that are confined to one."""
+        anywhere: dict[str, list[Rule]] = {name: [] for name in ACTIONS}
+        confined: dict[tuple[str, str], list[Rule]] = {}
+        for rule in self.rules:
+            place = rule.place.only_namespace
+            for action in rule.finder.actions:
+                if place is None:
+                    anywhere[action].append(rule)
+                else:
+                    confined.setdefault((action, place), []).append(rule)
+        object.__setattr__(self, "by_key", {rule.key: rule for rule in self.rules})
+        object.__setattr__(self, "_anywhere", {k: tuple(v) for k, v in anywhere.items()})
+        object.__setattr__(self, "_confined", {k: tuple(v) for k, v in confined.items()})
+
+    def selecting(self, seen: Seen) -> list[Rule]:
+        """Return the rules that select an event."""
+        action = seen.event.action
+        found = [rule for rule in self._anywhere.get(action, ()) if rule.passes(seen)]
+        if self._confined:
+            place = seen.event.metadata.get("namespace")
+            if isinstance(place, str):
+                mine = self._confined.get((action, place), ())
+                found += [rule for rule in mine if rule.passes(seen)]
+        return found
