@@ -27,7 +27,7 @@ from radar_audit_hub.store.holds import holds_of
 from radar_audit_hub.store.subscriptions import count_clusters, get_subscription
 
 from . import cancellation, checkout, quantity, quantity_job, subscribing, webhook
-from .answers import CheckoutAnswer, PageAnswer, billing_answer
+from .answers import BillingAnswer, CheckoutAnswer, PageAnswer, billing_answer
 from .stripe_client import (
     CheckoutSession,
     Stripe,
@@ -56,29 +56,40 @@ class CheckoutRequest(msgspec.Struct, forbid_unknown_fields=True):
     plan: str
 
 
-_decoder = msgspec.json.Decoder(CheckoutRequest)
+CHECKOUT = msgspec.json.Decoder(CheckoutRequest)
 
 
 async def show(request: web.Request) -> web.Response:
     """Answer with the org's plan, limits, subscription and what a downgrade still holds."""
-    hub = request.app[HUB]
     caller = await require(request, OWNER, scope=ORG_READ_SCOPE)
     no_parameters(request)
+    return json_document(await load(request, caller))
+
+
+async def load(request: web.Request, caller: Principal) -> BillingAnswer:
+    """Return what the caller's org has, pays for and may buy."""
+    hub = request.app[HUB]
     async with hub.db.read() as conn:
         subscription = await get_subscription(conn, caller.org_id)
         clusters = await count_clusters(conn, caller.org_id)
         holds = await holds_of(conn, caller.org_id)
     settings = hub.settings.stripe
     sold = settings.prices.sold() if settings.secret_key is not None else ()
-    answer = billing_answer(caller.plan, clusters, subscription, holds, sold, hub.now_ms())
-    return json_document(answer)
+    return billing_answer(caller.plan, clusters, subscription, holds, sold, hub.now_ms())
 
 
 async def start_checkout(request: web.Request) -> web.Response:
     """Open Stripe's page for a plan; asking again for the same one gives the same page."""
-    hub = request.app[HUB]
     caller = await require(request, OWNER, scope=SCOPE)
-    asked = await read_document(request, _decoder)
+    return json_document(await buy(request, caller, await read_document(request, CHECKOUT)))
+
+
+async def buy(request: web.Request, caller: Principal, asked: CheckoutRequest) -> CheckoutAnswer:
+    """Open Stripe's page for a plan, or find the one that is open.
+
+    Raises InvalidBodyError, ConflictError, UnavailableError.
+    """
+    hub = request.app[HUB]
     stripe = Stripe(hub.outbound, hub.settings.stripe)
     async with changing(request, caller) as change:
         intent = await checkout.intend(change, hub, stripe, caller, caller.org_id, asked.plan)
@@ -88,14 +99,12 @@ async def start_checkout(request: web.Request) -> web.Response:
         raise ConflictError("another checkout was begun, or this one paid, meanwhile; look again")
     if intent.session_id is None or intent.session_url is None or intent.expires_at_ms is None:
         raise AssertionError("a session was noted without its parts")
-    return json_document(
-        CheckoutAnswer(
-            checkout_session_id=intent.session_id,
-            url=intent.session_url,
-            plan=intent.plan,
-            quantity=intent.quantity,
-            expires_at=format_ms(intent.expires_at_ms),
-        )
+    return CheckoutAnswer(
+        checkout_session_id=intent.session_id,
+        url=intent.session_url,
+        plan=intent.plan,
+        quantity=intent.quantity,
+        expires_at=format_ms(intent.expires_at_ms),
     )
 
 
@@ -127,9 +136,14 @@ async def _ask(stripe: Stripe, intent: CheckoutIntent) -> CheckoutSession:
 
 async def open_portal(request: web.Request) -> web.Response:
     """Answer with the address of Stripe's customer portal: cards, invoices, ending the plan."""
-    hub = request.app[HUB]
     caller = await require(request, OWNER, scope=SCOPE)
     no_parameters(request)
+    return json_document(PageAnswer(await portal_address(request, caller)))
+
+
+async def portal_address(request: web.Request, caller: Principal) -> str:
+    """Return the address of Stripe's customer portal. Raises ConflictError, UnavailableError."""
+    hub = request.app[HUB]
     stripe = Stripe(hub.outbound, hub.settings.stripe)
     async with hub.db.read() as conn:
         subscription = await get_subscription(conn, caller.org_id)
@@ -137,13 +151,12 @@ async def open_portal(request: web.Request) -> web.Response:
         raise ConflictError("the organization never had a subscription; begin with a checkout")
     back = f"{hub.settings.public_url.rstrip('/')}/orgs/{caller.org_id}/billing"
     try:
-        url = await stripe.open_portal(subscription.customer_id, back)
+        return await stripe.open_portal(subscription.customer_id, back)
     except StripeAwayError as error:
         _logger.warning("the customer portal was not opened", extra={"reason": str(error)})
         raise UnavailableError(_AWAY, _RETRY_SECONDS) from None
     except StripeRefusedError as error:
         raise _refused(error) from None
-    return json_document(PageAnswer(url))
 
 
 def _refused(error: StripeRefusedError) -> UnavailableError:

@@ -16,7 +16,7 @@ from radar_audit_events.ids import format_ms, is_opaque_id, new_id
 from radar_audit_events.policy_wire import SCOPE_ORG_SETTINGS
 
 from radar_audit_hub.auth.access import require
-from radar_audit_hub.auth.principal import MEMBER, ORG_READ_SCOPE, OWNER
+from radar_audit_hub.auth.principal import MEMBER, ORG_READ_SCOPE, OWNER, Principal
 from radar_audit_hub.billing.plans import cluster_limit
 from radar_audit_hub.billing.quantity import request_sync
 from radar_audit_hub.changes import Change, changing
@@ -61,11 +61,13 @@ from .fields import (
 from .guard import DENIED, SCOPE, privileged
 from .heartbeat import heartbeat
 
+CREATED, UPDATED, DELETED = "cluster.created", "cluster.updated", "cluster.deleted"
+ROTATED, UPGRADE_REQUESTED = "cluster.token_rotated", "cluster.agent.upgrade_requested"
 TOKEN_SCOPES = ("ingest", "agent", "audit-settings:write")
 SHOWN_IN_LISTS = 20  # collectors of one cluster
-_new = msgspec.json.Decoder(NewCluster)
-_patch = msgspec.json.Decoder(ClusterPatch)
-_upgrade = msgspec.json.Decoder(UpgradeRequest)
+NEW = msgspec.json.Decoder(NewCluster)
+PATCH = msgspec.json.Decoder(ClusterPatch)
+UPGRADE = msgspec.json.Decoder(UpgradeRequest)
 _NO_SUCH_CLUSTER = "there is no such cluster here"
 _EVERY = "/api/orgs/{org_id}/clusters"
 _ONE = _EVERY + "/{cluster_id}"
@@ -73,8 +75,12 @@ _ONE = _EVERY + "/{cluster_id}"
 
 async def list_all(request: web.Request) -> web.Response:
     """Answer with a page of the org's clusters, by id."""
+    return json_document(await listed(request, await require(request, scope=ORG_READ_SCOPE)))
+
+
+async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
+    """Return the page of clusters that the address asks for, as the API shows it."""
     hub = request.app[HUB]
-    caller = await require(request, scope=ORG_READ_SCOPE)
     list_name = f"clusters:{caller.org_id}"
     asked = read_only_page(list(request.query.items()), list_name, (str,))
     after = None if asked.after is None else str(asked.after[0])
@@ -82,24 +88,36 @@ async def list_all(request: web.Request) -> web.Response:
         rows = await list_clusters(conn, caller.org_id, after=after, limit=asked.limit + 1)
         page, following = cut(rows, asked, list_name, lambda row: (row.id,))
         shown = await _public(conn, page, SHOWN_IN_LISTS, hub.now_ms())
-    return json_document({"clusters": shown, "next_cursor": following})
+    return {"clusters": shown, "next_cursor": following}
 
 
 async def show(request: web.Request) -> web.Response:
     """Answer with one cluster and all of its collectors."""
-    hub = request.app[HUB]
     caller = await require(request, scope=ORG_READ_SCOPE)
     no_parameters(request)
+    return json_document(await load(request, caller))
+
+
+async def load(request: web.Request, caller: Principal) -> dict[str, Any]:
+    """Return the cluster that the path names, as the API shows it. Raises NotFoundError."""
+    hub = request.app[HUB]
     async with hub.db.read() as conn:
         found = await _find(conn, caller.org_id, request)
-        return json_document(await _public_one(conn, found, hub.now_ms()))
+        return await _public_one(conn, found, hub.now_ms())
 
 
 async def create(request: web.Request) -> web.Response:
     """Connect a cluster; its token is in this answer only."""
-    hub = request.app[HUB]
     caller = await require(request, OWNER, MEMBER, scope=SCOPE)
-    asked = await read_document(request, _new)
+    return json_document(await add(request, caller, await read_document(request, NEW)), status=201)
+
+
+async def add(request: web.Request, caller: Principal, asked: NewCluster) -> dict[str, Any]:
+    """Connect a cluster; return it as the API shows it, with its token (a secret).
+
+    Raises InvalidBodyError, ConflictError, PlanLimitError.
+    """
+    hub = request.app[HUB]
     check_new(asked)
     token = new_token("rhc", hub.random_bytes(SECRET_BYTES))
     async with changing(request, caller) as change:
@@ -119,76 +137,101 @@ async def create(request: web.Request) -> web.Response:
         await _add_token(change, made, token)
         labels = {"labels": dict(made.labels)} if made.labels else {}
         metadata = {"name": made.name, "environment": made.environment, **labels}
-        change.note(org.id, "cluster.created", made.id, metadata, cluster_id=made.id)
+        change.note(org.id, CREATED, made.id, metadata, cluster_id=made.id)
         await request_sync(change.conn, org.id, change.now_ms)
         shown = await _public_one(change.conn, made, change.now_ms)
-    return json_document({**shown, "token": token}, status=201)
+    return {**shown, "token": token}
 
 
 async def change_fields(request: web.Request) -> web.Response:
     """Change name, environment or labels; without a difference nothing is written."""
     async with privileged(request, "cluster.update", OWNER) as caller:
-        asked = await read_document(request, _patch)
-        async with changing(request, caller) as change:
-            await change.lock_as(caller.org_id, OWNER)
-            before = await _find(change.conn, caller.org_id, request)
-            after = patched(before, asked)
-            if changes := differences(before, after):
-                if after.name != before.name:
-                    await _check_name(change, after.org_id, after.name)
-                await update_cluster(change.conn, after)
-                metadata = {"changes": changes}
-                change.note(
-                    after.org_id, "cluster.updated", after.id, metadata, cluster_id=after.id
-                )
-            return json_document(await _public_one(change.conn, after, change.now_ms))
+        asked = await read_document(request, PATCH)
+        return json_document(await update(request, caller, asked))
+
+
+async def update(request: web.Request, caller: Principal, asked: ClusterPatch) -> dict[str, Any]:
+    """Change the cluster that the path names, for a `privileged` caller; return it.
+
+    Raises InvalidBodyError, NotFoundError, ConflictError.
+    """
+    async with changing(request, caller) as change:
+        await change.lock_as(caller.org_id, OWNER)
+        before = await _find(change.conn, caller.org_id, request)
+        after = patched(before, asked)
+        if changes := differences(before, after):
+            if after.name != before.name:
+                await _check_name(change, after.org_id, after.name)
+            await update_cluster(change.conn, after)
+            metadata = {"changes": changes}
+            change.note(after.org_id, UPDATED, after.id, metadata, cluster_id=after.id)
+        return await _public_one(change.conn, after, change.now_ms)
 
 
 async def remove(request: web.Request) -> web.Response:
     """Remove a cluster; its tokens are refused from now on, its events stay."""
     async with privileged(request, "cluster.delete", OWNER) as caller:
         no_parameters(request)
-        async with changing(request, caller) as change:
-            await change.lock_as(caller.org_id, OWNER)
-            gone = await _find(change.conn, caller.org_id, request)
-            shown = await _public_one(change.conn, gone, change.now_ms)
-            await delete_cluster(change.conn, gone, change.now_ms)
-            metadata = {"name": gone.name}
-            change.note(gone.org_id, "cluster.deleted", gone.id, metadata, cluster_id=gone.id)
-            await request_sync(change.conn, gone.org_id, change.now_ms)
-            return json_document(shown)
+        return json_document(await delete(request, caller))
+
+
+async def delete(request: web.Request, caller: Principal) -> dict[str, Any]:
+    """Remove the cluster that the path names, for a `privileged` caller; return what it was."""
+    async with changing(request, caller) as change:
+        await change.lock_as(caller.org_id, OWNER)
+        gone = await _find(change.conn, caller.org_id, request)
+        shown = await _public_one(change.conn, gone, change.now_ms)
+        await delete_cluster(change.conn, gone, change.now_ms)
+        metadata = {"name": gone.name}
+        change.note(gone.org_id, DELETED, gone.id, metadata, cluster_id=gone.id)
+        await request_sync(change.conn, gone.org_id, change.now_ms)
+        return shown
 
 
 async def rotate_token(request: web.Request) -> web.Response:
     """Replace a cluster's token: the old one is refused from now on."""
-    hub = request.app[HUB]
     async with privileged(request, "cluster.rotate_token", OWNER) as caller:
         no_parameters(request)
-        token = new_token("rhc", hub.random_bytes(SECRET_BYTES))
-        async with changing(request, caller) as change:
-            await change.lock_as(caller.org_id, OWNER)
-            of = await _find(change.conn, caller.org_id, request)
-            before = await scopes_of_cluster(change.conn, of.org_id, of.id)
-            used_ms = await revoke_cluster_tokens(change.conn, of.org_id, of.id, change.now_ms)
-            # What an owner has granted the cluster outlives its token.
-            await _add_token(change, of, token, before & {SCOPE_ORG_SETTINGS})
-            used_at = None if used_ms is None else format_ms(used_ms)
-            last_used = {"previous_token_last_used_at": used_at}
-            metadata = {"name": of.name, **last_used}
-            change.note(of.org_id, "cluster.token_rotated", of.id, metadata, cluster_id=of.id)
-    return json_document({"cluster_id": of.id, "token": token, **last_used})
+        return json_document(await new_cluster_token(request, caller))
+
+
+async def new_cluster_token(request: web.Request, caller: Principal) -> dict[str, Any]:
+    """Replace the token of the path's cluster, for a `privileged` caller; return it (a secret)."""
+    token = new_token("rhc", request.app[HUB].random_bytes(SECRET_BYTES))
+    async with changing(request, caller) as change:
+        await change.lock_as(caller.org_id, OWNER)
+        of = await _find(change.conn, caller.org_id, request)
+        before = await scopes_of_cluster(change.conn, of.org_id, of.id)
+        used_ms = await revoke_cluster_tokens(change.conn, of.org_id, of.id, change.now_ms)
+        # What an owner has granted the cluster outlives its token.
+        await _add_token(change, of, token, before & {SCOPE_ORG_SETTINGS})
+        used_at = None if used_ms is None else format_ms(used_ms)
+        last_used = {"previous_token_last_used_at": used_at}
+        metadata = {"name": of.name, **last_used}
+        change.note(of.org_id, ROTATED, of.id, metadata, cluster_id=of.id)
+    return {"cluster_id": of.id, "token": token, **last_used}
 
 
 async def upgrade_agent(request: web.Request) -> web.Response:
     """Ask for an upgrade; the same version again while it is pending changes nothing."""
     async with privileged(request, "cluster.upgrade_agent", OWNER) as caller:
-        asked = await read_document(request, _upgrade)
-        check_upgrade(asked)
-        async with changing(request, caller) as change:
-            await change.lock_as(caller.org_id, OWNER)
-            of = await _find(change.conn, caller.org_id, request)
-            wanted = await _wanted_upgrade(change, of, asked.version)
-    return json_document(public_upgrade(wanted, change.now_ms))
+        asked = await read_document(request, UPGRADE)
+        return json_document(await request_upgrade(request, caller, asked))
+
+
+async def request_upgrade(
+    request: web.Request, caller: Principal, asked: UpgradeRequest
+) -> dict[str, Any] | None:
+    """Ask the agents of the path's cluster for a version, for a `privileged` caller.
+
+    Raises InvalidBodyError, NotFoundError, ConflictError.
+    """
+    check_upgrade(asked)
+    async with changing(request, caller) as change:
+        await change.lock_as(caller.org_id, OWNER)
+        of = await _find(change.conn, caller.org_id, request)
+        wanted = await _wanted_upgrade(change, of, asked.version)
+    return public_upgrade(wanted, change.now_ms)
 
 
 async def _wanted_upgrade(change: Change, of: Cluster, version: str) -> Upgrade:
@@ -209,8 +252,7 @@ async def _wanted_upgrade(change: Change, of: Cluster, version: str) -> Upgrade:
         "current_version": ever_seen[0] if ever_seen else None,
         "requested_version": version,
     }
-    action = "cluster.agent.upgrade_requested"
-    change.note(of.org_id, action, of.id, metadata, cluster_id=of.id)
+    change.note(of.org_id, UPGRADE_REQUESTED, of.id, metadata, cluster_id=of.id)
     return wanted
 
 
@@ -281,17 +323,17 @@ def routes() -> list[web.RouteDef]:
     beat = web.post("/api/agent/heartbeat", heartbeat)
     return [
         web.get(_EVERY, list_all, allow_head=False),
-        declare(web.post(_EVERY, create), events=("cluster.created",)),
+        declare(web.post(_EVERY, create), events=(CREATED,)),
         web.get(_ONE, show, allow_head=False),
-        declare(web.patch(_ONE, change_fields), events=("cluster.updated", DENIED)),
-        declare(web.delete(_ONE, remove), events=("cluster.deleted", DENIED)),
+        declare(web.patch(_ONE, change_fields), events=(UPDATED, DENIED)),
+        declare(web.delete(_ONE, remove), events=(DELETED, DENIED)),
         declare(
             web.post(_ONE + "/rotate-token", rotate_token),
-            events=("cluster.token_rotated", DENIED),
+            events=(ROTATED, DENIED),
         ),
         declare(
             web.post(_ONE + "/upgrade-agent", upgrade_agent),
-            events=("cluster.agent.upgrade_requested", DENIED),
+            events=(UPGRADE_REQUESTED, DENIED),
         ),
         declare(beat, events=None, reason="transport: an agent's state is not audited"),
     ]

@@ -15,7 +15,7 @@ from aiohttp import web
 from radar_audit_events.ids import format_ms, new_id
 
 from radar_audit_hub.auth.access import require, require_user
-from radar_audit_hub.auth.principal import ORG_READ_SCOPE, OWNER, Someone
+from radar_audit_hub.auth.principal import ORG_READ_SCOPE, OWNER, Principal, Someone
 from radar_audit_hub.changes import Change, changing
 from radar_audit_hub.context import HUB
 from radar_audit_hub.credentials import kind_of_token, token_hash
@@ -53,20 +53,25 @@ from .rules import (
 
 __all__ = ["OUTBOX", "routes"]
 SCOPE = "members:write"
+CREATED, REVOKED = "org_invitation.created", "org_invitation.revoked"
 ACCEPTED = ("org_invitation.accepted", "org_member.joined")
 _NO_SUCH_INVITATION = "there is no such invitation here"
 _NOT_GOOD = (
     "there is no such invitation for you: it is over, or it was sent to another address than "
     "the one you are signed in with; ask for a new one"
 )
-_new_decoder = msgspec.json.Decoder(NewInvitation)
+NEW_INVITATION = msgspec.json.Decoder(NewInvitation)
 _acceptance_decoder = msgspec.json.Decoder(Acceptance)
 
 
 async def list_invitations(request: web.Request) -> web.Response:
     """Answer with a page of the org's invitations, newest first, whatever became of them."""
+    return json_document(await listed(request, await require(request, OWNER, scope=ORG_READ_SCOPE)))
+
+
+async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
+    """Return the page of invitations that the address asks for, as the API shows it."""
     hub = request.app[HUB]
-    caller = await require(request, OWNER, scope=ORG_READ_SCOPE)
     list_name = f"invitations:{caller.org_id}"
     asked = read_only_page(list(request.query.items()), list_name, (str,))
     before = None if asked.after is None else str(asked.after[0])
@@ -76,14 +81,22 @@ async def list_invitations(request: web.Request) -> web.Response:
         )
     page, following = cut(rows, asked, list_name, lambda row: (row.id,))
     shown = [_public(row, hub.now_ms()) for row in page]
-    return json_document({"invitations": shown, "next_cursor": following})
+    return {"invitations": shown, "next_cursor": following}
 
 
 async def create_invitation(request: web.Request) -> web.Response:
     """Invite somebody; the answer has the link, and a mail goes out."""
-    hub = request.app[HUB]
     caller = await require(request, OWNER, scope=SCOPE)
-    asked = await read_document(request, _new_decoder)
+    asked = await read_document(request, NEW_INVITATION)
+    return json_document(await create(request, caller, asked), status=201)
+
+
+async def create(request: web.Request, caller: Principal, asked: NewInvitation) -> dict[str, Any]:
+    """Invite somebody; return the invitation as the API shows it, with its link (a secret).
+
+    Raises InvalidBodyError, ConflictError.
+    """
+    hub = request.app[HUB]
     if errors := new_invitation_errors(asked):
         raise InvalidBodyError(errors)
     async with changing(request, caller) as change:
@@ -105,15 +118,23 @@ async def create_invitation(request: web.Request) -> web.Response:
         await store.insert_invitation(change.conn, made)
         url = await new_link(change.conn, hub, made)
         await put_mail(change.conn, made, change.now_ms)
-        change.note(caller.org_id, "org_invitation.created", made.id, _created(made))
-    return json_document({**_public(made, made.created_at_ms), "url": url}, status=201)
+        change.note(caller.org_id, CREATED, made.id, _created(made))
+    return {**_public(made, made.created_at_ms), "url": url}
 
 
 async def resend_invitation(request: web.Request) -> web.Response:
     """Send an invitation again, for another 7 days: a new link, the old ones are no good."""
-    hub = request.app[HUB]
     caller = await require(request, OWNER, scope=SCOPE)
     no_parameters(request)
+    return json_document(await send_again(request, caller))
+
+
+async def send_again(request: web.Request, caller: Principal) -> dict[str, Any]:
+    """Send the invitation that the path names anew; return it with its new link (a secret).
+
+    Raises NotFoundError, ConflictError.
+    """
+    hub = request.app[HUB]
     async with changing(request, caller) as change:
         await change.lock_as(caller.org_id, OWNER)
         found = await _invitation(change, request)
@@ -133,14 +154,20 @@ async def resend_invitation(request: web.Request) -> web.Response:
         url = await new_link(change.conn, hub, made)
         await put_mail(change.conn, made, change.now_ms)
         facts = {**_created(made), "resent": True}
-        change.note(caller.org_id, "org_invitation.created", made.id, facts)
-    return json_document({**_public(made, made.sent_at_ms), "url": url})
+        change.note(caller.org_id, CREATED, made.id, facts)
+    return {**_public(made, made.sent_at_ms), "url": url}
 
 
 async def revoke_invitation(request: web.Request) -> web.Response:
     """Revoke an invitation; one that is revoked or has expired already: nothing happens."""
     caller = await require(request, OWNER, scope=SCOPE)
     no_parameters(request)
+    await revoke(request, caller)
+    return web.Response(status=204)
+
+
+async def revoke(request: web.Request, caller: Principal) -> None:
+    """Revoke the invitation that the path names. Raises NotFoundError, ConflictError."""
     async with changing(request, caller) as change:
         await change.lock_as(caller.org_id, OWNER)
         found = await _invitation(change, request)
@@ -150,8 +177,7 @@ async def revoke_invitation(request: web.Request) -> web.Response:
         if state == "pending":
             await store.update_invitation(change.conn, replace(found, revoked_at_ms=change.now_ms))
             await store.drop_tokens(change.conn, found.org_id, found.id)
-            change.note(caller.org_id, "org_invitation.revoked", found.id, _facts(found))
-    return web.Response(status=204)
+            change.note(caller.org_id, REVOKED, found.id, _facts(found))
 
 
 async def accept_invitation(request: web.Request) -> web.Response:
@@ -273,11 +299,10 @@ def routes() -> list[web.RouteDef]:
     """Return the feature's routes."""
     path = "/api/orgs/{org_id}/invitations"
     one = f"{path}/{{invitation_id}}"
-    created = ("org_invitation.created",)
     return [
         web.get(path, list_invitations, allow_head=False),
-        declare(web.post(path, create_invitation), events=created),
-        declare(web.post(f"{one}/resend", resend_invitation), events=created),
-        declare(web.delete(one, revoke_invitation), events=("org_invitation.revoked",)),
+        declare(web.post(path, create_invitation), events=(CREATED,)),
+        declare(web.post(f"{one}/resend", resend_invitation), events=(CREATED,)),
+        declare(web.delete(one, revoke_invitation), events=(REVOKED,)),
         declare(web.post("/api/invitations/accept", accept_invitation), events=ACCEPTED),
     ]

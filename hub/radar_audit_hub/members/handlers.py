@@ -14,7 +14,7 @@ from aiohttp import web
 from radar_audit_events.ids import format_ms, is_opaque_id
 
 from radar_audit_hub.auth.access import require
-from radar_audit_hub.auth.principal import ORG_READ_SCOPE, OWNER
+from radar_audit_hub.auth.principal import ORG_READ_SCOPE, OWNER, Principal
 from radar_audit_hub.changes import changing
 from radar_audit_hub.context import HUB
 from radar_audit_hub.declarations import declare
@@ -30,6 +30,8 @@ from .rules import check_may_become, check_may_leave
 
 SCOPE = "members:write"
 REMOVED = "member_removed"
+ROLE_CHANGED = "org_member.role_changed"
+LEFT = ("org_member.removed", "pat.revoked")
 _NO_SUCH_MEMBER = "there is no such member here"
 _OTHERS = "only an owner may remove others; everybody may leave"
 
@@ -40,26 +42,38 @@ class NewRole(msgspec.Struct, forbid_unknown_fields=True):
     role: Literal["owner", "auditor", "member", "viewer"]
 
 
-_decoder = msgspec.json.Decoder(NewRole)
+NEW_ROLE = msgspec.json.Decoder(NewRole)
 
 
 async def list_members(request: web.Request) -> web.Response:
     """Answer with a page of the members, by e-mail."""
+    return json_document(await listed(request, await require(request, OWNER, scope=ORG_READ_SCOPE)))
+
+
+async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
+    """Return the page of members that the address asks for, as the API shows it."""
     hub = request.app[HUB]
-    caller = await require(request, OWNER, scope=ORG_READ_SCOPE)
     list_name = f"members:{caller.org_id}"
     asked = read_only_page(list(request.query.items()), list_name, (str,))
     after = None if asked.after is None else str(asked.after[0])
     async with hub.db.read() as conn:
         rows = await members.page_members(conn, caller.org_id, after=after, limit=asked.limit + 1)
     page, following = cut(rows, asked, list_name, lambda row: (row.email,))
-    return json_document({"members": [_seen(row) for row in page], "next_cursor": following})
+    return {"members": [_seen(row) for row in page], "next_cursor": following}
 
 
 async def change_role(request: web.Request) -> web.Response:
     """Give a member another role; the one they have already: nothing happens."""
     caller = await require(request, OWNER, scope=SCOPE)
-    asked = await read_document(request, _decoder)
+    asked = await read_document(request, NEW_ROLE)
+    return json_document(await set_role(request, caller, asked))
+
+
+async def set_role(request: web.Request, caller: Principal, asked: NewRole) -> dict[str, Any]:
+    """Give the member whom the path names another role; return them as the API shows them.
+
+    Raises NotFoundError, ConflictError for the last owner.
+    """
     async with changing(request, caller) as change:
         await change.lock_as(caller.org_id, OWNER)
         member = await _member(change.conn, caller.org_id, request.match_info["user_id"])
@@ -68,14 +82,20 @@ async def change_role(request: web.Request) -> web.Response:
             check_may_become(member.role, asked.role, owners)
             await members.set_role(change.conn, caller.org_id, member.user_id, asked.role)
             facts = {"previous_role": member.role, "role": asked.role}
-            change.note(caller.org_id, "org_member.role_changed", member.user_id, facts)
-    return json_document(_public(member, asked.role))
+            change.note(caller.org_id, ROLE_CHANGED, member.user_id, facts)
+    return _public(member, asked.role)
 
 
 async def remove_member(request: web.Request) -> web.Response:
     """Remove a member with all their tokens of this org, or leave oneself."""
     caller = await require(request, scope=SCOPE)
     no_parameters(request)
+    await remove(request, caller)
+    return web.Response(status=204)
+
+
+async def remove(request: web.Request, caller: Principal) -> None:
+    """Remove whom the path names. Raises ForbiddenError, NotFoundError, ConflictError."""
     user_id = request.match_info["user_id"]
     if caller.role != OWNER and user_id != caller.user_id:
         raise ForbiddenError(_OTHERS, (OWNER,))
@@ -88,11 +108,10 @@ async def remove_member(request: web.Request) -> web.Response:
         revoked = await revoke_pats_of(change.conn, caller.org_id, user_id, change.now_ms)
         await members.delete_member(change.conn, caller.org_id, user_id, change.now_ms)
         facts = {"email": member.email, "role": member.role, "revoked_pats": len(revoked)}
-        change.note(caller.org_id, "org_member.removed", user_id, facts)
+        change.note(caller.org_id, LEFT[0], user_id, facts)
         for token in revoked:
             why = {"name": token.name, "reason": REMOVED}
-            change.note(caller.org_id, "pat.revoked", token.id, why)
-    return web.Response(status=204)
+            change.note(caller.org_id, LEFT[1], token.id, why)
 
 
 async def _member(conn: Connection, org_id: str, user_id: str) -> Member:
@@ -128,6 +147,6 @@ def routes() -> list[web.RouteDef]:
     one = f"{path}/{{user_id}}"
     return [
         web.get(path, list_members, allow_head=False),
-        declare(web.patch(one, change_role), events=("org_member.role_changed",)),
-        declare(web.delete(one, remove_member), events=("org_member.removed", "pat.revoked")),
+        declare(web.patch(one, change_role), events=(ROLE_CHANGED,)),
+        declare(web.delete(one, remove_member), events=LEFT),
     ]

@@ -14,7 +14,7 @@ from aiohttp import web
 from radar_audit_events.ids import format_ms, new_id
 
 from radar_audit_hub.auth.access import require, require_user
-from radar_audit_hub.auth.principal import ORG_READ_SCOPE, OWNER, Someone
+from radar_audit_hub.auth.principal import ORG_READ_SCOPE, OWNER, Principal, Someone
 from radar_audit_hub.billing.cancellation import request_cancel
 from radar_audit_hub.changes import changing
 from radar_audit_hub.context import HUB
@@ -40,8 +40,9 @@ from .rules import (
 SCOPE = "org:write"
 NEW_PLAN = "free"
 CREATED = ("org.created", "org_member.joined")
+UPDATED, DELETED = "org.updated", "org.deleted"
 NEW_ORG = msgspec.json.Decoder(NewOrg)
-_patch_decoder = msgspec.json.Decoder(OrgPatch)
+PATCH = msgspec.json.Decoder(OrgPatch)
 
 
 async def list_orgs(request: web.Request) -> web.Response:
@@ -96,21 +97,34 @@ async def create(request: web.Request, caller: Someone, asked: NewOrg) -> Org:
 
 async def show_org(request: web.Request) -> web.Response:
     """Answer with an org, its settings and the caller's role."""
-    hub = request.app[HUB]
     caller = await require(request, scope=ORG_READ_SCOPE)
     no_parameters(request)
-    async with hub.db.read() as conn:
+    org, domains = await load(request, caller)
+    return json_document(_whole(org, caller.role, domains))
+
+
+async def load(request: web.Request, caller: Principal) -> tuple[Org, list[str]]:
+    """Return the caller's org and the domains that it allows. Raises NotFoundError."""
+    async with request.app[HUB].db.read() as conn:
         org = await get_org(conn, caller.org_id)
         domains = await members.domains_of(conn, caller.org_id)
     if org is None or org.deleted_at_ms is not None:  # a moment ago
         raise NotFoundError("there is no such organization")
-    return json_document(_whole(org, caller.role, domains))
+    return org, domains
 
 
 async def change_org(request: web.Request) -> web.Response:
     """Change an org's name, domains, default role or audit setting; nothing new: no event."""
     caller = await require(request, OWNER, scope=SCOPE)
-    asked = await read_document(request, _patch_decoder)
+    new, domains = await update(request, caller, await read_document(request, PATCH))
+    return json_document(_whole(new, OWNER, domains))
+
+
+async def update(request: web.Request, caller: Principal, asked: OrgPatch) -> tuple[Org, list[str]]:
+    """Change what an owner asked for; return the org and its domains after it.
+
+    Raises InvalidBodyError, ForbiddenError for who is no owner any more.
+    """
     async with changing(request, caller) as change:
         old, _ = await change.lock_as(caller.org_id, OWNER)
         had = await members.domains_of(change.conn, caller.org_id)
@@ -121,21 +135,26 @@ async def change_org(request: web.Request) -> web.Response:
         if changes := changes_of(old, had, new, domains):
             await members.update_org(change.conn, new)
             await members.set_domains(change.conn, caller.org_id, domains, change.now_ms)
-            change.note(caller.org_id, "org.updated", caller.org_id, {"changes": changes})
-    return json_document(_whole(new, OWNER, domains))
+            change.note(caller.org_id, UPDATED, caller.org_id, {"changes": changes})
+    return new, domains
 
 
 async def delete_org(request: web.Request) -> web.Response:
     """Delete an org: nobody is a member any more, no token of it is good for anything."""
     caller = await require(request, OWNER, scope=SCOPE)
     no_parameters(request)
+    await delete(request, caller)
+    return web.Response(status=204)
+
+
+async def delete(request: web.Request, caller: Principal) -> None:
+    """Delete the caller's org with all that people may do there."""
     async with changing(request, caller) as change:
         org, _ = await change.lock_as(caller.org_id, OWNER)
         await members.update_org(change.conn, replace(org, deleted_at_ms=change.now_ms))
         await members.forget_people(change.conn, org.id)
         await request_cancel(change.conn, org.id, change.now_ms)
-        change.note(org.id, "org.deleted", org.id, {"name": org.name})
-    return web.Response(status=204)
+        change.note(org.id, DELETED, org.id, {"name": org.name})
 
 
 def _brief(org: Org, role: str) -> dict[str, Any]:
@@ -165,6 +184,6 @@ def routes() -> list[web.RouteDef]:
         web.get("/api/orgs", list_orgs, allow_head=False),
         declare(web.post("/api/orgs", create_org), events=CREATED),
         web.get(one, show_org, allow_head=False),
-        declare(web.patch(one, change_org), events=("org.updated",)),
-        declare(web.delete(one, delete_org), events=("org.deleted",)),
+        declare(web.patch(one, change_org), events=(UPDATED,)),
+        declare(web.delete(one, delete_org), events=(DELETED,)),
     ]

@@ -15,7 +15,7 @@ from radar_audit_events.ids import format_ms, is_opaque_id
 
 from radar_audit_hub.audit.parameters import Reader
 from radar_audit_hub.auth.access import require
-from radar_audit_hub.auth.principal import OWNER
+from radar_audit_hub.auth.principal import OWNER, Principal
 from radar_audit_hub.auth.sessions import origin_of
 from radar_audit_hub.changes import changing
 from radar_audit_hub.context import HUB
@@ -60,14 +60,23 @@ class PortalRequest(msgspec.Struct, forbid_unknown_fields=True):
     intent: str = "sso"
 
 
-_decoder = msgspec.json.Decoder(PortalRequest)
+PORTAL = msgspec.json.Decoder(PortalRequest)
 
 
 async def open_portal(request: web.Request) -> web.Response:
     """Answer with the address of the Admin Portal, good for five minutes."""
-    hub = request.app[HUB]
     caller = await require(request, OWNER, scope=SCOPE)
-    asked = await read_document(request, _decoder)
+    return json_document(await portal_link(request, caller, await read_document(request, PORTAL)))
+
+
+async def portal_link(
+    request: web.Request, caller: Principal, asked: PortalRequest
+) -> dict[str, str]:
+    """Open the Admin Portal; return its address (a secret) and until when it is good.
+
+    Raises InvalidBodyError, NotFoundError, ConflictError, UnavailableError.
+    """
+    hub = request.app[HUB]
     if asked.intent not in portal.INTENTS:
         message = f"must be one of {', '.join(portal.INTENTS)}"
         raise InvalidBodyError([FieldError("intent", message)])
@@ -86,7 +95,7 @@ async def open_portal(request: web.Request) -> web.Response:
     async with changing(request, caller) as change:
         await portal.note_opened(change, visit, opened.workos_id)
     until = format_ms(hub.now_ms() + portal.LINK_SECONDS * 1000)
-    return json_document({"url": opened.link, "expires_at": until})
+    return {"url": opened.link, "expires_at": until}
 
 
 async def start(request: web.Request) -> web.Response:

@@ -15,7 +15,7 @@ from radar_audit_events.ids import format_ms, new_id
 
 from radar_audit_hub.audit.parameters import Reader
 from radar_audit_hub.auth.access import require
-from radar_audit_hub.auth.principal import MEMBER, ORG_READ_SCOPE, OWNER, SCOPES
+from radar_audit_hub.auth.principal import MEMBER, ORG_READ_SCOPE, OWNER, SCOPES, Principal
 from radar_audit_hub.changes import changing
 from radar_audit_hub.context import HUB
 from radar_audit_hub.credentials import SECRET_BYTES, new_token, token_hash
@@ -37,16 +37,25 @@ from radar_audit_hub.store.tokens import insert_pat
 from .rules import MAX_PATS, MAX_REASON_CHARS, Grant, NewPat, grant
 
 SCOPE = "tokens:write"
+CREATED, REVOKED = "pat.created", "pat.revoked"
 HOLDERS = (OWNER, MEMBER)  # contract: own PATs
-_decoder = msgspec.json.Decoder(NewPat)
+NEW = msgspec.json.Decoder(NewPat)
 _ID = re.compile(r"^pat_[A-Za-z0-9_]{1,60}\Z")
 _NO_SUCH_PAT = "there is no such token here"
 
 
 async def list_tokens(request: web.Request) -> web.Response:
     """Answer with a page of the caller's tokens; owners may ask for others' and for all."""
-    hub = request.app[HUB]
     caller = await require(request, *HOLDERS, scope=ORG_READ_SCOPE)
+    return json_document(await listed(request, caller))
+
+
+async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
+    """Return the page of tokens that the address asks for, as the API shows it.
+
+    Raises InvalidParametersError, ForbiddenError where others' are asked for by no owner.
+    """
+    hub = request.app[HUB]
     reader = Reader(list(request.query.items()), (*PARAMETERS, "user"))
     whose = reader.one("user") or "me"
     user_id = {"me": caller.user_id, "all": None}.get(whose, whose)
@@ -60,14 +69,22 @@ async def list_tokens(request: web.Request) -> web.Response:
             conn, caller.org_id, user_id=user_id, after=after, limit=asked.limit + 1
         )
     page, following = cut(rows, asked, list_name, lambda row: (row.id,))
-    return json_document({"pats": [public(row) for row in page], "next_cursor": following})
+    return {"pats": [public(row) for row in page], "next_cursor": following}
 
 
 async def create_token(request: web.Request) -> web.Response:
     """Make a token of the caller's; its text is in this answer only."""
-    hub = request.app[HUB]
     caller = await require(request, *HOLDERS, scope=SCOPE)
-    asked = await read_document(request, _decoder)
+    asked = await read_document(request, NEW)
+    return json_document(await create(request, caller, asked), status=201)
+
+
+async def create(request: web.Request, caller: Principal, asked: NewPat) -> dict[str, Any]:
+    """Make a token of the caller's; return it as the API shows it, with its text (a secret).
+
+    Raises InvalidBodyError, ForbiddenError, ConflictError.
+    """
+    hub = request.app[HUB]
     text = new_token("rhp", hub.random_bytes(SECRET_BYTES))
     async with changing(request, caller) as change:
         await change.lock_as(caller.org_id, *HOLDERS)
@@ -101,8 +118,8 @@ async def create_token(request: web.Request) -> web.Response:
             created_at_ms=made.created_at_ms,
             expires_at_ms=made.expires_at_ms,
         )
-        change.note(caller.org_id, "pat.created", made.id, _created(made))
-    return json_document({**public(made), "token": text}, status=201)
+        change.note(caller.org_id, CREATED, made.id, _created(made))
+    return {**public(made), "token": text}
 
 
 async def revoke_token(request: web.Request) -> web.Response:
@@ -111,6 +128,11 @@ async def revoke_token(request: web.Request) -> web.Response:
     reader = Reader(list(request.query.items()), ("reason",))
     reason = reader.parsed("reason", _reason)
     reader.finish()
+    return json_document(await revoke(request, caller, reason))
+
+
+async def revoke(request: web.Request, caller: Principal, reason: str | None) -> dict[str, Any]:
+    """Revoke the token that the path names; return it. Raises NotFoundError, ForbiddenError."""
     pat_id = request.match_info["pat_id"]
     if not _ID.match(pat_id):
         raise NotFoundError(_NO_SUCH_PAT)
@@ -124,8 +146,8 @@ async def revoke_token(request: web.Request) -> web.Response:
             revoked_at_ms = change.now_ms
             await revoke_pat(change.conn, caller.org_id, found.id, change.now_ms)
             metadata = {"name": found.name} | ({} if reason is None else {"reason": reason})
-            change.note(caller.org_id, "pat.revoked", found.id, metadata)
-    return json_document({**public(found), "revoked_at": format_ms(revoked_at_ms)})
+            change.note(caller.org_id, REVOKED, found.id, metadata)
+    return {**public(found), "revoked_at": format_ms(revoked_at_ms)}
 
 
 def public(row: Pat) -> dict[str, Any]:
@@ -163,6 +185,6 @@ def routes() -> list[web.RouteDef]:
     every, one = "/api/orgs/{org_id}/pats", "/api/orgs/{org_id}/pats/{pat_id}"
     return [
         web.get(every, list_tokens, allow_head=False),
-        declare(web.post(every, create_token), events=("pat.created",)),
-        declare(web.delete(one, revoke_token), events=("pat.revoked",)),
+        declare(web.post(every, create_token), events=(CREATED,)),
+        declare(web.delete(one, revoke_token), events=(REVOKED,)),
     ]
