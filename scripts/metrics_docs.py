@@ -65,13 +65,19 @@ class Row:
     buckets: tuple[str, ...]
 
 
-def registries() -> dict[str, CollectorRegistry]:
-    """Return a fresh registry of each part with all that the part may ever show."""
+def bare_registries() -> dict[str, CollectorRegistry]:
+    """Return a fresh registry of each part with all that it may ever show of its own."""
     collector = CollectorMetrics()
     GatewayMetrics(collector.registry, lambda: 0.0)
     collector.show_webhook_certificate(lambda: 0.0)
     made = {"hub": HubMetrics().registry, "collector": collector.registry}
     made["operator"] = OperatorMetrics().registry
+    return made
+
+
+def registries() -> dict[str, CollectorRegistry]:
+    """Return the same as the probe server shows them: with what it adds."""
+    made = bare_registries()
     for component, registry in made.items():
         info = Info(BUILD_INFO, "Version of the running program", registry=registry)
         info.info({"version": "", "component": component})
