@@ -9,7 +9,7 @@ AUDIT_LOG ?=
 export AUDIT_LOG
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: bootstrap ## Start hub and collector on a replayed audit log (AUDIT_LOG=/path follows a real one)
 	@$(BIN)/python scripts/demo/run.py $(if $(AUDIT_LOG),--audit-log "$$AUDIT_LOG") $(ARGS)
@@ -55,6 +55,27 @@ cluster-down: bootstrap ## End it
 cluster-status: bootstrap ## Say what is built and what runs
 	@$(BIN)/python -m tests.cluster status $(ARGS)
 
+release-login: ## Log in to the registry with GITHUB_TOKEN (docs/releasing.md)
+	@printf '%s' "$$GITHUB_TOKEN" | docker login ghcr.io --username "$$GITHUB_ACTOR" --password-stdin
+
+release-check: bootstrap ## Refuse a version that is published already
+	@$(BIN)/python -m scripts.images.release check
+
+release-images: bootstrap ## Build and push the images, for amd64 and arm64
+	@$(BIN)/python -m scripts.images.release images
+
+release-chart: bootstrap ## Package and push the chart
+	@$(BIN)/python -m scripts.images.release chart
+
+release-sbom: bootstrap ## Attest what is in the images
+	@$(BIN)/python -m scripts.images.release sbom
+
+release-sign: bootstrap ## Sign images and chart, without a key
+	@$(BIN)/python -m scripts.images.release sign
+
+release-provenance: bootstrap ## Attest where the chart comes from
+	@$(BIN)/python -m scripts.images.release provenance
+
 docs: bootstrap ## Write the generated pages of docs/
 	@$(BIN)/python scripts/settings_docs.py
 	@$(BIN)/python scripts/metrics_docs.py
@@ -70,4 +91,5 @@ clean: ## Remove what the targets made; data/ (the log of make run) stays
 bootstrap:
 	@scripts/bootstrap
 
-.PHONY: help run test check format-check lint imports types e2e smoke torture bench images cluster-up cluster-down cluster-status docs format clean bootstrap
+.PHONY: help run test check format-check lint imports types e2e smoke torture bench images cluster-up cluster-down cluster-status docs format clean bootstrap \
+	release-login release-check release-images release-chart release-sbom release-sign release-provenance
