@@ -77,8 +77,8 @@ async def _reached(
     try:
         secret, refusal = await cluster.secret(namespace, ref.name), 200
     except ClusterError as error:
-        return Finding(what, judge(Use("", "signing", ref), None, error.status).message)
-    found = judge(Use("", "signing", ref), secret, refusal)
+        return Finding(what, judge(Use("", "token", ref), None, error.status).message)
+    found = judge(Use("", "token", ref), secret, refusal)
     if found.value is None:
         return Finding(what, found.message)
     client = None

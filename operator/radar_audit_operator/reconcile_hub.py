@@ -29,7 +29,7 @@ from .plan.policy import rival
 from .plan.secrets import Use, judge
 from .plan.verdicts import Verdict
 from .settings import OperatorSettings
-from .specs import HUBS, Hub, Key, duration_minutes
+from .specs import HUBS, Hub, Key, duration_seconds
 from .work_queue import Item, WorkQueue
 from .world import World
 from .writer import Writer
@@ -90,7 +90,7 @@ class HubReconciler:
         name = hub.meta.key.name
         unknown = Verdict("Unknown", "NotTried", "the hub was not asked, as there is no token")
         ref = hub.spec.token_secret_ref
-        use = Use(name, "signing", ref)
+        use = Use(name, "token", ref)
         try:
             found = judge(use, await self._cluster.secret(self._own_namespace, ref.name))
         except ClusterError as error:
@@ -230,4 +230,4 @@ class HubReconciler:
 
 def resync_seconds(hub: Hub) -> float:
     """Return the pause between two resyncs of an AuditHub."""
-    return 60.0 * duration_minutes(hub.spec.resync_interval)
+    return float(duration_seconds(hub.spec.resync_interval))

@@ -17,6 +17,8 @@ GROUP, VERSION = "audit.radarhq.io", "v1alpha1"
 POLICIES, HUBS = "auditpolicies", "audithubs"
 SYNC_NOW, TEST_SEND = f"{GROUP}/sync-now", f"{GROUP}/test-send"
 _MAX_TRIGGER_CHARS = 256
+SeverityWord = Literal["Info", "Warning", "Critical"]
+GroupWord = Literal["Rule", "Actor", "Target", "Cluster", "Namespace"]
 
 
 class _Spec(msgspec.Struct, frozen=True, rename="camel"):
@@ -37,17 +39,32 @@ class SlackSpec(_Spec, frozen=True):
 
 
 class WebhookSpec(_Spec, frozen=True):
-    """A signed webhook; two secrets while one replaces the other."""
+    """A webhook signed with a secret, a key or both; the previous ones while they are replaced."""
 
     url: str
-    signing_secret_ref: SecretRef
+    signing_secret_ref: SecretRef | None = None
     previous_signing_secret_ref: SecretRef | None = None
+    signing_key_secret_ref: SecretRef | None = None
+    previous_signing_key_secret_ref: SecretRef | None = None
+    envelope: Literal["Radar", "CloudEvents"] = "Radar"
 
 
 class EmailSpec(_Spec, frozen=True):
     """Addresses of people."""
 
     to: tuple[str, ...]
+
+
+class TeamsSpec(_Spec, frozen=True):
+    """A Microsoft Teams workflow, whose URL is the secret."""
+
+    url_secret_ref: SecretRef
+
+
+class PagerDutySpec(_Spec, frozen=True):
+    """A PagerDuty service, whose routing key is the secret."""
+
+    routing_key_secret_ref: SecretRef
 
 
 class DestinationSpec(_Spec, frozen=True):
@@ -57,6 +74,10 @@ class DestinationSpec(_Spec, frozen=True):
     slack: SlackSpec | None = None
     webhook: WebhookSpec | None = None
     email: EmailSpec | None = None
+    teams: TeamsSpec | None = None
+    pagerduty: PagerDutySpec | None = None
+    min_severity: SeverityWord = "Info"
+    muted_until: str | None = None
 
 
 class ThrottleSpec(_Spec, frozen=True):
@@ -64,6 +85,21 @@ class ThrottleSpec(_Spec, frozen=True):
 
     max: int
     per: str
+
+
+class ThresholdSpec(_Spec, frozen=True):
+    """A message only when `count` events came `within` a duration, counted apart by `by`."""
+
+    count: int
+    within: str
+    by: GroupWord = "Rule"
+
+
+class GroupingSpec(_Spec, frozen=True):
+    """Events of one group that come within `wait` (such as 30s) are one message."""
+
+    by: GroupWord
+    wait: str
 
 
 class DigestSpec(_Spec, frozen=True):
@@ -86,11 +122,15 @@ class RuleSpec(_Spec, frozen=True):
     name: str
     destinations: tuple[str, ...]
     actions: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
     query: str | None = None
-    severity: Literal["Info", "Warning", "Critical"] = "Info"
+    severity: SeverityWord = "Info"
     throttle: ThrottleSpec | None = None
+    threshold: ThresholdSpec | None = None
+    grouping: GroupingSpec | None = None
     digest: DigestSpec | None = None
     quiet_hours: QuietHoursSpec | None = None
+    muted_until: str | None = None
     suspend: bool = False
 
 
@@ -271,17 +311,17 @@ def pack(status: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode(status, order="deterministic")
 
 
-def duration_minutes(text: str) -> int:
-    """Return the minutes of a duration such as 15m, 24h or 30d. Raises SpecError."""
+def duration_seconds(text: str) -> int:
+    """Return the seconds of a duration such as 30s, 15m, 24h or 30d. Raises SpecError."""
     number, unit = text[:-1], text[-1:]
-    if unit not in _UNIT_MINUTES or not number.isascii() or not number.isdigit():
-        raise SpecError(f"{text!r} is no duration such as 15m, 24h or 30d")
-    return int(number) * _UNIT_MINUTES[unit]
+    if unit not in _UNIT_SECONDS or not number.isascii() or not number.isdigit():
+        raise SpecError(f"{text!r} is no duration such as 30s, 15m, 24h or 30d")
+    return int(number) * _UNIT_SECONDS[unit]
 
 
 def duration_hours(text: str) -> int:
     """Return the hours of a duration such as 24h or 30d. Raises SpecError."""
-    return duration_minutes(text) // 60
+    return duration_seconds(text) // 3600
 
 
 def in_days(hours: int) -> str:
@@ -289,7 +329,7 @@ def in_days(hours: int) -> str:
     return f"{hours // 24}d" if hours % 24 == 0 else f"{hours}h"
 
 
-_UNIT_MINUTES = {"m": 1, "h": 60, "d": 24 * 60}
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def _number(text: object) -> int:

@@ -23,10 +23,13 @@ from tests.cluster.provider import Cluster, Component
 from tests.cluster.versions import chosen_minor, release
 from tests.e2e.figures import Figures
 from tests.e2e.operator_process import OWN, ROOT, TEAM, NodeOperator, eventually, running_operator
+from tests.support import crd_alert_cases, crd_cases
 from tests.support.agent_api import CLUSTER
-from tests.support.crd_cases import ACCEPTED, API_VERSION, REFUSED, Case
+from tests.support.crd_cases import API_VERSION, Case
 
 pytestmark = pytest.mark.timeout(600)
+ACCEPTED = (*crd_cases.ACCEPTED, *crd_alert_cases.ACCEPTED)
+REFUSED = (*crd_cases.REFUSED, *crd_alert_cases.REFUSED)
 _EDITS, _KILLS, _MANY = 50, 50, 1000
 
 

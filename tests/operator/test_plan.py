@@ -20,7 +20,7 @@ from radar_audit_operator.specs import (
     Policy,
     SecretRef,
     duration_hours,
-    duration_minutes,
+    duration_seconds,
     in_days,
 )
 
@@ -50,7 +50,7 @@ class TestDurations:
     @pytest.mark.parametrize("text", ["", "d", "30", "-1d", "1w", "1.5h", "٣d"])
     def test_what_is_no_duration_is_refused(self, text: str) -> None:
         with pytest.raises(SpecError):
-            duration_minutes(text)
+            duration_seconds(text)
 
 
 class TestGrants:

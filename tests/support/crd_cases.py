@@ -201,12 +201,12 @@ REFUSED: tuple[Case, ...] = (
     ),
     _policy(
         "destination of two kinds",
-        "set exactly one of slack, webhook or email",
+        "set exactly one of slack, webhook, email, teams or pagerduty",
         (f"{_SLACK}.email", {"to": ["security@example.com"]}),
     ),
     _policy(
         "destination of no kind",
-        "set exactly one of slack, webhook or email",
+        "set exactly one of slack, webhook, email, teams or pagerduty",
         (f"{_SLACK}.slack", _GONE),
     ),
     _policy("webhook in clear", _HTTPS, (_URL, "http://siem.example.com/hook")),
@@ -218,7 +218,7 @@ REFUSED: tuple[Case, ...] = (
     ),
     _policy(
         "webhook without a secret",
-        "signingSecretRef: Required value",
+        "a webhook needs signingSecretRef, signingKeySecretRef or both",
         (f"{_HOOK}.webhook.signingSecretRef", _GONE),
     ),
     _policy(
@@ -238,7 +238,7 @@ REFUSED: tuple[Case, ...] = (
     ),
     _policy(
         "rule that matches nothing in particular",
-        "a rule needs actions, query or both",
+        "a rule needs actions, query, kinds or several of them",
         (f"{_RULE}.actions", _GONE),
     ),
     _policy("rule of a bad action", _ACTION, (f"{_RULE}.actions", ["pod"])),

@@ -19,13 +19,18 @@ from radar_audit_events.policy_wire import (
     ClusterOverrides,
     Destination,
     EmailTarget,
+    GroupBy,
+    Grouping,
     LegalHold,
     NotificationSettings,
     OwnerDocument,
+    PagerDutyTarget,
     QuietHours,
     RetentionSettings,
     Severity,
     SlackTarget,
+    TeamsTarget,
+    Threshold,
     Throttle,
     WebhookTarget,
     owner_id,
@@ -40,8 +45,9 @@ from radar_audit_operator.specs import (
     Policy,
     RetentionSpec,
     RuleSpec,
+    WebhookSpec,
     duration_hours,
-    duration_minutes,
+    duration_seconds,
 )
 
 from .secrets import Found, Use, uses
@@ -111,6 +117,13 @@ _IDENTITY: Mapping[str, Literal["cloud", "impersonated", "any"]] = {
     "Any": "any",
 }
 _OVERRIDES: Mapping[str, ClusterOverrides] = {"None": "none", "Longer": "longer", "Any": "any"}
+_GROUP_BY: Mapping[str, GroupBy] = {
+    "Rule": "rule",
+    "Actor": "actor",
+    "Target": "target",
+    "Cluster": "cluster",
+    "Namespace": "namespace",
+}
 _SEVERITY: Mapping[str, Severity] = {"Info": "info", "Warning": "warning", "Critical": "critical"}
 
 
@@ -136,11 +149,14 @@ def _hashed(document: OwnerDocument, versions: list[str]) -> OwnerDocument:
 
 
 def _without_secret(each: Destination) -> Destination:
-    if each.slack is not None:
-        return Destination(name=each.name, slack=SlackTarget())
-    if each.webhook is not None:
-        return Destination(name=each.name, webhook=WebhookTarget(url=each.webhook.url))
-    return each
+    hook = each.webhook
+    return msgspec.structs.replace(
+        each,
+        slack=None if each.slack is None else SlackTarget(),
+        teams=None if each.teams is None else TeamsTarget(),
+        pagerduty=None if each.pagerduty is None else PagerDutyTarget(),
+        webhook=None if hook is None else WebhookTarget(url=hook.url, envelope=hook.envelope),
+    )
 
 
 def _retention(spec: RetentionSpec) -> RetentionSettings:
@@ -186,36 +202,66 @@ def _alerts(
 def _destination(
     spec: DestinationSpec, values: Mapping[tuple[str, str], str | None]
 ) -> Destination:
-    if spec.slack is not None:
-        return Destination(name=spec.name, slack=SlackTarget(url=values.get((spec.name, "url"))))
-    if spec.webhook is not None:
-        target = WebhookTarget(
-            url=spec.webhook.url,
-            signing_secret=values.get((spec.name, "signing")),
-            previous_signing_secret=values.get((spec.name, "previous")),
-        )
-        return Destination(name=spec.name, webhook=target)
-    people = [] if spec.email is None else list(spec.email.to)
-    return Destination(name=spec.name, email=EmailTarget(to=people))
+    url = values.get((spec.name, "url"))
+    routing_key = values.get((spec.name, "routing_key"))
+    return Destination(
+        name=spec.name,
+        slack=None if spec.slack is None else SlackTarget(url=url),
+        webhook=None if spec.webhook is None else _webhook(spec.name, spec.webhook, values),
+        email=None if spec.email is None else EmailTarget(to=list(spec.email.to)),
+        teams=None if spec.teams is None else TeamsTarget(url=url),
+        pagerduty=None if spec.pagerduty is None else PagerDutyTarget(routing_key=routing_key),
+        min_severity=_SEVERITY[spec.min_severity],
+        muted_until=spec.muted_until,
+    )
+
+
+def _webhook(
+    name: str, spec: WebhookSpec, values: Mapping[tuple[str, str], str | None]
+) -> WebhookTarget:
+    return WebhookTarget(
+        url=spec.url,
+        signing_secret=values.get((name, "signing_secret")),
+        previous_signing_secret=values.get((name, "previous_signing_secret")),
+        signing_key=values.get((name, "signing_key")),
+        previous_signing_key=values.get((name, "previous_signing_key")),
+        envelope="radar" if spec.envelope == "Radar" else "cloudevents",
+    )
 
 
 def _rule(spec: RuleSpec) -> AlertRule:
-    quiet, throttle = spec.quiet_hours, spec.throttle
-    seconds = None if spec.digest is None else 60 * duration_minutes(spec.digest.every)
+    quiet, throttle, threshold, grouping = (
+        spec.quiet_hours,
+        spec.throttle,
+        spec.threshold,
+        spec.grouping,
+    )
     return AlertRule(
         name=spec.name,
         destinations=list(spec.destinations),
         actions=list(spec.actions),
+        kinds=list(spec.kinds),
         query=spec.query,
         severity=_SEVERITY[spec.severity],
         throttle=None
         if throttle is None
-        else Throttle(max=throttle.max, per_seconds=60 * duration_minutes(throttle.per)),
-        digest_seconds=seconds,
+        else Throttle(max=throttle.max, per_seconds=duration_seconds(throttle.per)),
+        threshold=None
+        if threshold is None
+        else Threshold(
+            count=threshold.count,
+            within_seconds=duration_seconds(threshold.within),
+            by=_GROUP_BY[threshold.by],
+        ),
+        grouping=None
+        if grouping is None
+        else Grouping(by=_GROUP_BY[grouping.by], wait_seconds=duration_seconds(grouping.wait)),
+        digest_seconds=None if spec.digest is None else duration_seconds(spec.digest.every),
         quiet_hours=None
         if quiet is None
         else QuietHours(
             from_time=quiet.from_time, to_time=quiet.to_time, time_zone=quiet.time_zone
         ),
+        muted_until=spec.muted_until,
         suspended=spec.suspend,
     )

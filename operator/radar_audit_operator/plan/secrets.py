@@ -8,21 +8,35 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from radar_audit_events.receiver_keys import (
+    routing_key_mistake,
+    signing_key_mistake,
+    signing_secret_mistake,
+)
+
 from radar_audit_operator.specs import DestinationSpec, PolicySpec, SecretRef
 
 MAX_SECRET_CHARS = 4096
-Role = Literal["url", "signing", "previous"]
+Role = Literal[
+    "token",
+    "url",
+    "routing_key",
+    "signing_secret",
+    "previous_signing_secret",
+    "signing_key",
+    "previous_signing_key",
+]
 Problem = Literal["SecretMissing", "SecretKeyMissing", "SecretInvalid", "SecretForbidden"]
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A destination's use of a Secret."""
+    """A destination's use of a Secret, or an AuditHub's of its token."""
 
     destination: str
     role: Role
@@ -69,9 +83,9 @@ def judge(use: Use, secret: Mapping[str, Any] | None, refusal: int = 404) -> Fou
         message = f"Secret {name} has no key {key}"
         return Found(version, problem="SecretKeyMissing", message=message)
     value = read_value(coded)
-    if value is None or (use.role == "url" and not _is_https(value)):
-        expected = "an https address" if use.role == "url" else "one line of printable text"
-        message = f"key {key} of Secret {name} must hold {expected}"
+    mistake = "must be one line of printable text" if value is None else _FORMS[use.role](value)
+    if mistake is not None:
+        message = f"key {key} of Secret {name} {mistake}"
         return Found(version, problem="SecretInvalid", message=message)
     return Found(version, value)
 
@@ -89,15 +103,39 @@ def read_value(coded: object) -> str | None:
 def _uses(each: DestinationSpec) -> Iterator[Use]:
     if each.slack is not None:
         yield Use(each.name, "url", each.slack.url_secret_ref)
-    if each.webhook is not None:
-        yield Use(each.name, "signing", each.webhook.signing_secret_ref)
-        if each.webhook.previous_signing_secret_ref is not None:
-            yield Use(each.name, "previous", each.webhook.previous_signing_secret_ref)
+    if each.teams is not None:
+        yield Use(each.name, "url", each.teams.url_secret_ref)
+    if each.pagerduty is not None:
+        yield Use(each.name, "routing_key", each.pagerduty.routing_key_secret_ref)
+    hook = each.webhook
+    if hook is None:
+        return
+    refs: tuple[tuple[Role, SecretRef | None], ...] = (
+        ("signing_secret", hook.signing_secret_ref),
+        ("previous_signing_secret", hook.previous_signing_secret_ref),
+        ("signing_key", hook.signing_key_secret_ref),
+        ("previous_signing_key", hook.previous_signing_key_secret_ref),
+    )
+    for role, ref in refs:
+        if ref is not None:
+            yield Use(each.name, role, ref)
 
 
-def _is_https(value: str) -> bool:
+def _url_mistake(value: str) -> str | None:
     try:
         parts = urlsplit(value)
-        return parts.scheme == "https" and bool(parts.hostname)
+        is_https = parts.scheme == "https" and bool(parts.hostname)
     except ValueError:
-        return False
+        is_https = False
+    return None if is_https else "must be an https address"
+
+
+_FORMS: Mapping[Role, Callable[[str], str | None]] = {
+    "token": lambda _: None,
+    "url": _url_mistake,
+    "routing_key": routing_key_mistake,
+    "signing_secret": signing_secret_mistake,
+    "previous_signing_secret": signing_secret_mistake,
+    "signing_key": signing_key_mistake,
+    "previous_signing_key": signing_key_mistake,
+}

@@ -117,7 +117,9 @@ def destination_verdict(problem: Verdict | None, state: DestinationState | None)
         "delivering": Verdict("True", "Delivering", f"last delivery at {state.last_delivery_at}"),
         "failing": Verdict("False", "DeliveryFailing", f"the last try failed{error}"),
         "disabled": Verdict(
-            "False", "DisabledByReceiver", "the receiver said that it wants no more (410)"
+            "False",
+            "DisabledByReceiver",
+            f"nothing is sent there any more{error}; enable it at the hub, or change its Secret",
         ),
         "no_secret": Verdict("False", "SecretMissing", "the hub was never sent its secret"),
         "invalid": Verdict("False", "SecretInvalid", f"the hub refused it{error}"),

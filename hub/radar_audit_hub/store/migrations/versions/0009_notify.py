@@ -19,6 +19,12 @@ depends_on = None
 
 def upgrade() -> None:
     """Create the tables."""
+    _create_destinations()
+    _create_messages()
+    _create_attempts()
+
+
+def _create_destinations() -> None:
     op.create_table(
         "notify_destination",
         text("org_id"),
@@ -42,6 +48,9 @@ def upgrade() -> None:
             "org_id", "owner_id", "name", name="uq_notify_destination_org_id_owner_id_name"
         ),
     )
+
+
+def _create_messages() -> None:
     op.create_table(
         "notify_message",
         text("org_id"),
@@ -82,6 +91,9 @@ def upgrade() -> None:
         whole("until"),
         sa.PrimaryKeyConstraint("org_id", "destination_id", name="pk_notify_lane"),
     )
+
+
+def _create_attempts() -> None:
     op.create_table(
         "notify_attempt",
         text("org_id"),
