@@ -32,6 +32,7 @@ from .invitations import handlers as invitations
 from .mail import job as mail
 from .members import handlers as members
 from .middleware import ERROR_PAGE, mark, surround
+from .notify.following import job as following
 from .orgs import handlers as orgs
 from .outbox import job as outbox
 from .outbox.delivery import Handlers
@@ -201,9 +202,13 @@ class HubServer:
         async def end_overrides() -> None:
             await overrides.run_forever(hub)
 
+        async def follow_logs() -> None:
+            await following.run_forever(hub)
+
         async def write_reads() -> None:
             await access_log.run_forever(hub)
 
+        self.tasks.start("alerts", follow_logs, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         self.tasks.start("log access", write_reads, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         self.tasks.start("overrides", end_overrides, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         self.tasks.start("outbox", deliver, JOB_RESTARTS, JOB_PAUSE_SECONDS)

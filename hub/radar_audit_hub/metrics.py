@@ -16,6 +16,7 @@ _INGEST_RESULTS = ("accepted", "duplicate", "expired", "rejected")
 _REVIEW_RESULTS = ("accepted", "refused", "unavailable")
 _QUERY_ROUTES = ("event", "facets", "follow", "list")
 _EXPORT_FORMATS = ("csv", "ndjson")
+_MESSAGE_KINDS = ("digest", "event", "notice")
 
 
 class Metrics:
@@ -94,12 +95,24 @@ class Metrics:
         self.destinations_disabled = self._gauge(
             "destinations_disabled", "Destinations that nothing is sent to any more"
         )
+        self.notify_events = self._counter("notify_events", "Events judged by alert rules", [])
+        self.notify_behind = self._gauge(
+            "notify_behind_events", "Events that wait to be judged by alert rules"
+        )
+        self.notify_messages = self._counter(
+            "notify_messages", "Notices made, to be delivered", ["kind"]
+        )
+        self.notify_suppressed = self._counter(
+            "notify_suppressed", "Events that a throttle held back, to be told as a sum", []
+        )
 
     def _make_series(self) -> None:
         for result in _INGEST_RESULTS:
             self.ingest_events.labels(result)
         for result in _REVIEW_RESULTS:
             self.token_reviews.labels(result)
+        for kind in _MESSAGE_KINDS:
+            self.notify_messages.labels(kind)
         for route in _QUERY_ROUTES:
             self.query_seconds.labels(route)
         for form in _EXPORT_FORMATS:

@@ -24,6 +24,11 @@ def kind_of(draft: Draft) -> EventKind:
     return "event" if draft.cause in ("event", "threshold", "group") else "digest"
 
 
+def is_prompt(draft: Draft) -> bool:
+    """Tell whether a draft is told as soon as it can be, and waited for nothing."""
+    return draft.cause in ("event", "threshold")
+
+
 def dedup_key(draft: Draft, events: Mapping[int, Seen]) -> str:
     """Return what makes a message the same as another of the org's.
 

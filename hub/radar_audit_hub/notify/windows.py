@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from radar_audit_events.policy_wire import QuietHours
 
@@ -23,7 +23,7 @@ def quiet_until(quiet: QuietHours | None, now_ms: int) -> int | None:
     They are times of the wall clock. Where it is set forward over one, that time is taken as if
     it had not been (02:30 is 03:30), as RFC 5545 says; where it is set back, they begin with the
     first and end with the second of the two equal times, so that they are never the shorter.
-    Raises zoneinfo.ZoneInfoNotFoundError for a zone that the machine does not know.
+    A zone that this machine does not know, though another did, is taken as UTC.
     """
     if quiet is None:
         return None
@@ -41,7 +41,10 @@ def quiet_until(quiet: QuietHours | None, now_ms: int) -> int | None:
 
 @lru_cache(maxsize=1024)
 def _zone(name: str) -> tzinfo:
-    return ZoneInfo(name)
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
 
 
 def _instant_ms(day: date, clock: time, zone: tzinfo, fold: int) -> int:

@@ -106,6 +106,19 @@ async def delete_route(conn: AsyncConnection, org_id: str, owner_id: str) -> Non
         await stop_following(conn, org_id)
 
 
+async def forget_rules(
+    conn: AsyncConnection, org_id: str, owner_id: str, kept: Collection[str]
+) -> None:
+    """Forget what an owner's rules count, but for those that are `kept` by name."""
+    await conn.execute(
+        delete(notify_memory).where(
+            notify_memory.c.org_id == org_id,
+            notify_memory.c.owner_id == owner_id,
+            notify_memory.c.rule.not_in(sorted(kept)),
+        )
+    )
+
+
 async def stop_following(conn: AsyncConnection, org_id: str) -> None:
     """Forget how far an org's log is judged, and all that its rules remember."""
     for table in (notify_cursor, notify_route, notify_memory, notify_window):
@@ -221,20 +234,26 @@ async def load_memories(
     return found
 
 
+async def rules_due(conn: AsyncConnection, org_id: str, now_ms: int) -> set[RuleKey]:
+    """Return the rules, by owner and name, for which something waited until now."""
+    statement = (
+        select(notify_window.c.owner_id, notify_window.c.rule)
+        .where(notify_window.c.org_id == org_id, notify_window.c.due_at <= now_ms)
+        .distinct()
+    )
+    return {(row.owner_id, row.rule) for row in await conn.execute(statement)}
+
+
 async def load_windows(
-    conn: AsyncConnection, org_id: str, rules: Collection[RuleKey], now_ms: int
+    conn: AsyncConnection, org_id: str, rules: Collection[RuleKey]
 ) -> dict[WindowKey, tuple[int, str]]:
-    """Return due time and content of what waits for some rules, and of all that is due."""
+    """Return due time and content of all that waits for some rules."""
     table = notify_window
-    statements = [select(table).where(table.c.org_id == org_id, table.c.due_at <= now_ms)]
-    statements += [
-        select(table).where(
+    found: dict[WindowKey, tuple[int, str]] = {}
+    for part in _parts(sorted(rules)):
+        statement = select(table).where(
             table.c.org_id == org_id, tuple_(table.c.owner_id, table.c.rule).in_(part)
         )
-        for part in _parts(sorted(rules))
-    ]
-    found: dict[WindowKey, tuple[int, str]] = {}
-    for statement in statements:
         for row in await conn.execute(statement):
             key = (row.owner_id, row.rule, row.destination_id, row.kind, row.key)
             found[key] = (row.due_at, row.held)

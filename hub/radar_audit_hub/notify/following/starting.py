@@ -14,6 +14,7 @@ from radar_audit_hub.notify.rules import is_active
 from radar_audit_hub.store.database import Connection
 from radar_audit_hub.store.notify_following import (
     delete_route,
+    forget_rules,
     get_route,
     head_seq,
     put_route,
@@ -35,6 +36,7 @@ async def follow_document(
     asked = None if document is None else document.notifications
     active = [] if asked is None else [rule for rule in asked.rules if is_active(rule)]
     known = await get_route(conn, org_id, owner_id)
+    await forget_rules(conn, org_id, owner_id, [rule.name for rule in active])
     if not active:
         if known is not None:
             await delete_route(conn, org_id, owner_id)

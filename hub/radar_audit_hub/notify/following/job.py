@@ -1,0 +1,102 @@
+"""Follows the logs of all orgs that have alert rules, one short step of each after another.
+
+Owns the rounds: whose turn it is, when to look again, and the rest after a failure. Started by
+`app.py` on every replica; replicas keep out of each other's way by the claim in an org's cursor.
+Never judges (`step.py` does), and costs an org without rules nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from radar_audit_hub.context import Hub
+from radar_audit_hub.store.faults import is_unavailable
+from radar_audit_hub.store.notify_following import events_behind, work_waiting
+
+from .loading import RuleSets
+from .step import Stepper
+
+IDLE_SECONDS = 1.0  # for other replicas' commits, and for what waits until a time
+BREATH_SECONDS = 0.05  # between rounds: events that come one by one are judged together
+REST_SECONDS = 30.0  # for an org whose step failed
+MEASURE_SECONDS = 15.0
+ORGS_AT_ONCE = 100
+_logger = logging.getLogger(__name__)
+
+
+class Follower:
+    """This replica's part in the following of all logs."""
+
+    def __init__(self, hub: Hub) -> None:
+        """Follow nothing yet."""
+        self._hub = hub
+        self._holder = hub.random_bytes(8).hex()
+        self._stepper = Stepper(hub, self._holder, RuleSets())
+        self._resting: dict[str, float] = {}
+        self._measure_at = 0.0
+
+    async def round(self) -> bool:
+        """Make a step in each org that has work; tell whether any has more.
+
+        A failure of one org is logged, and the org rests; one of the database is raised.
+        """
+        self._wake_rested()
+        async with self._hub.db.read() as conn:
+            orgs = await work_waiting(
+                conn, self._holder, self._hub.now_ms(), ORGS_AT_ONCE + len(self._resting)
+            )
+        has_more = len(orgs) > ORGS_AT_ONCE
+        for org_id in [name for name in orgs if name not in self._resting][:ORGS_AT_ONCE]:
+            try:
+                has_more = await self._stepper.step(org_id) or has_more
+            except Exception as error:
+                if is_unavailable(error):
+                    raise
+                _logger.exception("alerts of an org rest for a while", extra={"org_id": org_id})
+                self._resting[org_id] = time.monotonic() + REST_SECONDS
+        return has_more
+
+    async def catch_up(self) -> None:
+        """Judge all that is there now."""
+        while await self.round():
+            pass
+
+    async def measure(self) -> None:
+        """Set the gauge of what waits, now and then."""
+        if time.monotonic() < self._measure_at:
+            return
+        self._measure_at = time.monotonic() + MEASURE_SECONDS
+        async with self._hub.db.read() as conn:
+            self._hub.metrics.notify_behind.set(await events_behind(conn))
+
+    def _wake_rested(self) -> None:
+        now = time.monotonic()
+        self._resting = {name: at for name, at in self._resting.items() if at > now}
+
+
+async def run_forever(hub: Hub) -> None:
+    """Follow at every commit of this replica, and every second; what fails is tried again."""
+    follower = Follower(hub)
+    with hub.signal.bell() as bell:
+        while True:
+            bell.clear()  # before the look: a commit during it leads to another one
+            pause = IDLE_SECONDS
+            try:
+                if await follower.round():
+                    pause = 0.0
+                await follower.measure()
+            except Exception:  # the database may be away for a while
+                _logger.exception("a round over the logs failed")
+            await asyncio.sleep(0 if pause == 0 else BREATH_SECONDS)
+            if pause:
+                await _ring(bell, pause)
+
+
+async def _ring(bell: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await bell.wait()
+    except TimeoutError:
+        return
