@@ -33,6 +33,7 @@ from .mail import job as mail
 from .members import handlers as members
 from .middleware import ERROR_PAGE, mark, surround
 from .notify.following import job as following
+from .notify.sending import job as sending
 from .orgs import handlers as orgs
 from .outbox import job as outbox
 from .outbox.delivery import Handlers
@@ -196,6 +197,9 @@ class HubServer:
         async def deliver() -> None:
             await outbox.run_forever(hub, OUTBOX)
 
+        async def send_messages() -> None:
+            await sending.run_forever(hub)
+
         async def end_silent() -> None:
             await silence.run_forever(hub)
 
@@ -212,6 +216,7 @@ class HubServer:
         self.tasks.start("log access", write_reads, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         self.tasks.start("overrides", end_overrides, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         self.tasks.start("outbox", deliver, JOB_RESTARTS, JOB_PAUSE_SECONDS)
+        self.tasks.start("sending", send_messages, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         self.tasks.start("silence", end_silent, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         if self._settings.purge_enabled:
 

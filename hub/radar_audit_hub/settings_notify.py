@@ -43,6 +43,10 @@ class NotifySettings:
         maximum=90,
         help="How long a destination may do nothing but fail before it is disabled.",
     )
+    pagerduty_url: str = setting(
+        "https://events.pagerduty.com/v2/enqueue",
+        help="Where PagerDuty takes events; accounts of its EU region have another address.",
+    )
     log_days: int = setting(
         30, unit="days", minimum=4, maximum=400, help="How long the delivery log is kept."
     )

@@ -39,9 +39,16 @@ async def send(hub: Hub, mail: Mail, delivery_id: str) -> None:
     if settings.host is None:
         show(mail)
         return
-    message = mime(mail, settings, delivery_id, hub.now_ms())
+    await transmit(mime(mail, settings, delivery_id, hub.now_ms()), settings)
+
+
+async def transmit(message: EmailMessage, settings: SmtpSettings) -> int:
+    """Hand a message to the SMTP server; return how many of several recipients it refused.
+
+    Raises DeliveryFailedError, also where it refused them all.
+    """
     try:
-        await aiosmtplib.send(
+        refused, _ = await aiosmtplib.send(
             message,
             hostname=settings.host,
             port=settings.port,
@@ -52,6 +59,7 @@ async def send(hub: Hub, mail: Mail, delivery_id: str) -> None:
             timeout=settings.timeout_seconds,
             tls_context=await _tls(settings),
         )
+        return len(refused)
     except aiosmtplib.SMTPRecipientsRefused as error:
         raise _refused(error.recipients[0].code) from None
     except aiosmtplib.SMTPSenderRefused as error:  # which an operator can mend

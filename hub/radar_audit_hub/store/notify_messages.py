@@ -126,13 +126,18 @@ async def list_messages(
     return [message_of(row) for row in await conn.execute(statement)]
 
 
-async def count_replays(conn: AsyncConnection, org_id: str, message_id: str) -> int:
-    """Return how often a message was replayed."""
-    statement = select(func.count()).where(
-        notify_message.c.org_id == org_id,
-        notify_message.c.dedup_key.startswith(f"replay:{message_id}:", autoescape=True),
+async def replay_counts(conn: AsyncConnection, org_id: str, destination_id: str) -> dict[str, int]:
+    """Return how often messages of a destination were replayed, by their ids."""
+    statement = (
+        select(notify_message.c.replay_of, func.count().label("times"))
+        .where(
+            notify_message.c.org_id == org_id,
+            notify_message.c.destination_id == destination_id,
+            notify_message.c.replay_of.is_not(None),
+        )
+        .group_by(notify_message.c.replay_of)
     )
-    return int((await conn.execute(statement)).scalar_one())
+    return {row.replay_of: row.times for row in await conn.execute(statement)}
 
 
 async def drop_pending(conn: AsyncConnection, org_id: str, destination_id: str, now_ms: int) -> int:

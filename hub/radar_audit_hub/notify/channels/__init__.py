@@ -1,0 +1,1 @@
+"""Channels: how a message is worded for each kind of receiver. Pure."""

@@ -1,0 +1,190 @@
+"""One attempt at a message: noted, sent, noted again, and what follows for its destination.
+
+Owns the order that makes the delivery log true over a crash: the attempt's row is committed
+before anything leaves, and completed after. Called by the job and by tests of a destination.
+Never sends inside a transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from radar_audit_hub.changes import changing_by_itself
+from radar_audit_hub.context import Hub
+from radar_audit_hub.notify.channels.request import Request, Told, shown
+from radar_audit_hub.notify.content import decode
+from radar_audit_hub.notify.signing import SigningKeyError
+from radar_audit_hub.policy.releasing import ACTION
+from radar_audit_hub.store import notify_attempts
+from radar_audit_hub.store.notify_attempts import Ended, Outcome
+from radar_audit_hub.store.notify_lanes import Lane, renew
+from radar_audit_hub.store.notify_messages import Message, drop_pending
+
+from .receivers import Receiver
+from .rendering import CannotRenderError, render
+from .schedule import next_due_ms
+from .transport import Sent, send
+from .verdict import Verdict
+
+DAY_MS = 86_400_000
+# A message that fails for the first time after a long silence does not disable its destination.
+_DISABLING_ATTEMPTS = 3
+OnDisabled = Callable[[Hub, str, str, str], Awaitable[None]]
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """An attempt that ended; `disabled`: its destination gets nothing any more."""
+
+    sent: Sent
+    duration_ms: int
+    disabled: bool = False
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the receiver took it."""
+        return self.sent.verdict.result == "delivered"
+
+
+async def attempt(
+    hub: Hub,
+    receiver: Receiver,
+    message: Message,
+    *,
+    lane: Lane | None = None,
+    is_last: bool = False,
+    on_disabled: OnDisabled | None = None,
+) -> Tried | None:
+    """Make a message's next attempt; None if somebody else makes it, or the lane was lost.
+
+    `is_last`: no other follows if it fails.
+    """
+    request, hindrance = _rendered(hub, receiver, message)
+    text = "{}" if request is None else shown(request)
+    async with hub.db.write() as conn:
+        now_ms = hub.now_ms()
+        if lane is not None and not await renew(conn, lane, now_ms):
+            return None
+        number = await notify_attempts.begin(conn, message, text, now_ms)
+    if number is None:
+        return None
+    began = time.monotonic()
+    try:
+        if request is None:
+            sent = Sent(verdict=Verdict(result="retry", error=hindrance))
+        else:
+            sent = await send(hub, receiver.row.kind, request, message.wire_id)
+    except asyncio.CancelledError:
+        stopped = Ended(
+            outcome="retry",
+            duration_ms=_since(began),
+            error="the hub was stopped before the receiver answered",
+            due_at=hub.now_ms(),
+        )
+        with suppress(Exception):  # then the row stays without an outcome
+            async with hub.db.write() as conn:
+                await notify_attempts.complete(conn, message, number, stopped, hub.now_ms())
+        raise
+    except Exception as error:  # what is wrong with one message must not stop those behind it
+        # Not its text, which may hold an address that is a secret.
+        kind = type(error).__name__
+        _logger.warning("a notification cannot be sent", extra={"id": message.id, "kind": kind})
+        failed = Verdict(result="retry", error=f"the hub could not send it ({kind})")
+        sent = Sent(verdict=failed)
+    tried = Tried(sent=sent, duration_ms=_since(began))
+    reason = await _finish(hub, receiver, message, number, tried, is_last=is_last)
+    _count(hub, receiver, message, tried)
+    if reason is None:
+        return tried
+    if on_disabled is not None:
+        await on_disabled(hub, message.org_id, message.destination_id, reason)
+    return replace(tried, disabled=True)
+
+
+def _rendered(hub: Hub, receiver: Receiver, message: Message) -> tuple[Request | None, str | None]:
+    """Return the request, or why there is none."""
+    told = Told(
+        message_id=message.wire_id,
+        destination_id=message.destination_id,
+        created_at_ms=message.created_at,
+        now_ms=hub.now_ms(),
+        public_url=hub.settings.public_url,
+    )
+    try:
+        content = decode(message.payload)
+        return render(receiver, content, told, hub.settings.notify.pagerduty_url), None
+    except (CannotRenderError, SigningKeyError) as error:
+        return None, str(error)
+    except (msgspec.MsgspecError, ValueError, TypeError, AttributeError) as error:
+        # One message that cannot be read must not stop those behind it.
+        kind = type(error).__name__
+        facts = {"id": message.id, "kind": kind}
+        _logger.warning("a notification cannot be rendered", extra=facts)
+        return None, f"the hub could not render this message ({kind})"
+
+
+async def _finish(
+    hub: Hub, receiver: Receiver, message: Message, number: int, tried: Tried, *, is_last: bool
+) -> str | None:
+    """Note how an attempt went; return why its destination was disabled by it, if it was."""
+    found = tried.sent.verdict
+    async with changing_by_itself(hub) as change:
+        now_ms = change.now_ms
+        due = None
+        if found.result == "retry" and not is_last:
+            due = next_due_ms(number, now_ms, random.random(), found.retry_after_ms)
+        outcome: Outcome = "failed" if due is None else "retry"
+        ended = Ended(
+            outcome="delivered" if found.result == "delivered" else outcome,
+            duration_ms=tried.duration_ms,
+            receiver_status=tried.sent.status,
+            error=found.error,
+            response=tried.sent.response,
+            due_at=due,
+        )
+        since = await notify_attempts.complete(change.conn, message, number, ended, now_ms)
+        reason = _disabling(hub, found, since, number, now_ms)
+        if reason is None or not await notify_attempts.disable(
+            change.conn, message.org_id, message.destination_id, reason, now_ms
+        ):
+            return None
+        await drop_pending(change.conn, message.org_id, message.destination_id, now_ms)
+        changes = {f"destinations.{receiver.row.name}.disabled": [None, reason]}
+        facts = {"kind": "destination_disabled", "owner": message.owner_id, "changes": changes}
+        change.note(message.org_id, ACTION, message.org_id, facts)
+    _logger.warning("a destination was disabled", extra={"id": message.destination_id})
+    return reason
+
+
+def _disabling(
+    hub: Hub, found: Verdict, since_ms: int | None, number: int, now_ms: int
+) -> str | None:
+    if found.result == "gone":
+        return found.error
+    days = hub.settings.notify.disable_after_days
+    if since_ms is None or number < _DISABLING_ATTEMPTS or now_ms - since_ms < days * DAY_MS:
+        return None
+    return f"nothing but failures for {days} days; the last one: {found.error}"
+
+
+def _count(hub: Hub, receiver: Receiver, message: Message, tried: Tried) -> None:
+    result = tried.sent.verdict.result
+    hub.metrics.delivery_attempts.labels(
+        receiver.row.kind, "delivered" if result == "delivered" else "failed"
+    ).inc()
+    if tried.delivered and message.recorded_at is not None and message.replay_of is None:
+        lag_ms = max(0, hub.now_ms() - message.recorded_at)
+        hub.metrics.delivery_lag_seconds.labels(receiver.row.kind).observe(lag_ms / 1000)
+
+
+def _since(began: float) -> int:
+    return int((time.monotonic() - began) * 1000)

@@ -1,0 +1,208 @@
+"""Delivers messages that are due: one lane per destination, so that none delays another.
+
+Owns the loop, its bounds and its gauges. Started by `app.py` on every replica; a lane is worked by
+one replica at a time. Work is done at least once: whoever dies leaves a lane that runs out, and
+another attempt follows under the same id. Never decides what is told to whom.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from contextlib import suppress
+from typing import NoReturn
+
+from radar_audit_hub.context import Hub
+from radar_audit_hub.errors import UnavailableError
+from radar_audit_hub.store import notify_attempts, notify_lanes, notify_messages
+from radar_audit_hub.store.notify_lanes import Lane
+from radar_audit_hub.store.notify_messages import Message
+
+from .attempting import DAY_MS, OnDisabled, Tried, attempt
+from .receivers import Receiver, open_receiver
+from .schedule import rest_ms
+
+AT_ONCE = 64  # lanes that one replica works at the same time
+AT_ONCE_PER_ORG = 16  # of them, so that one org's dead receivers delay no other org's
+TURN_MESSAGES = 32  # of a lane, before others that wait get their turn
+POLL_SECONDS = 1.0
+LOG_EVERY = 60  # polls between two log lines about the same trouble
+MEASURE_EVERY = 15  # polls between two looks at the whole table
+FORGET_EVERY = 600  # polls between two rounds of forgetting
+_LOCKED_REST_MS = 60_000  # while the hub's key does not open a secret
+_MAX_COUNTED = 10_000
+_logger = logging.getLogger(__name__)
+
+
+async def run_forever(
+    hub: Hub, on_disabled: OnDisabled | None = None, poll_seconds: float = POLL_SECONDS
+) -> NoReturn:
+    """Work until cancelled; `on_disabled(hub, org_id, destination_id, reason)` tells the owners.
+
+    It is called after a destination was disabled because of how its receiver answered.
+    """
+    job = SendingJob(hub, on_disabled)
+    polls = failures = 0
+    try:
+        while True:
+            try:
+                if polls % MEASURE_EVERY == 0:
+                    await job.measure()
+                if polls % FORGET_EVERY == 0:
+                    await job.forget()
+                await job.begin_due()
+                failures = 0
+            except Exception:  # the database may be away for a while; the messages can wait
+                if failures % LOG_EVERY == 0:
+                    _logger.exception("messages cannot be read")
+                failures += 1
+                await asyncio.sleep(poll_seconds)
+            polls += 1
+            await hub.deliveries.wait(poll_seconds)
+    finally:
+        await job.stop()
+
+
+class SendingJob:
+    """The lanes that one replica works now: never more than AT_ONCE."""
+
+    def __init__(self, hub: Hub, on_disabled: OnDisabled | None = None) -> None:
+        """Begin nothing yet."""
+        self._hub, self._on_disabled = hub, on_disabled
+        self._running: dict[str, tuple[str, asyncio.Task[None]]] = {}
+        self._failures: Counter[str] = Counter()  # in a row, by destination
+
+    async def begin_due(self) -> int:
+        """Take as many lanes with due messages as there is room for; return how many."""
+        free = AT_ONCE - len(self._running)
+        now_ms = self._hub.now_ms()
+        async with self._hub.db.read() as conn:
+            if free <= 0 or not await notify_lanes.any_due(conn, now_ms):
+                return 0
+            waiting = await notify_lanes.waiting_destinations(
+                conn, now_ms, but_not=self._running.keys()
+            )
+        lanes = self._chosen(waiting, free)
+        if not lanes:
+            return 0
+        async with self._hub.db.write() as conn:
+            taken = [lane for lane in lanes if await notify_lanes.take(conn, lane, now_ms)]
+        for lane in taken:
+            task = asyncio.create_task(self._work(lane), name=f"deliver {lane.destination_id}")
+            self._running[lane.destination_id] = lane.org_id, task
+        return len(taken)
+
+    def _chosen(self, waiting: list[tuple[str, str]], free: int) -> list[Lane]:
+        by_org = Counter(org_id for org_id, _ in self._running.values())
+        lanes: list[Lane] = []
+        for org_id, destination_id in waiting:
+            if by_org[org_id] < AT_ONCE_PER_ORG and len(lanes) < free:
+                by_org[org_id] += 1
+                lanes.append(Lane(org_id, destination_id, self._hub.random_bytes(12).hex()))
+        return lanes
+
+    async def drain(self) -> None:
+        """Do all that is due now, and return once no lane is worked."""
+        while await self.begin_due() or self._running:
+            tasks = [task for _, task in self._running.values()]
+            if tasks:
+                await asyncio.wait(tasks)
+
+    async def stop(self) -> None:
+        """Break off what is under way; it is tried again."""
+        tasks = [task for _, task in self._running.values()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _work(self, lane: Lane) -> None:
+        until_ms = 0
+        try:
+            until_ms = await self._turn(lane)
+        except UnavailableError as error:
+            _logger.warning("a destination cannot be opened", extra={"reason": str(error)})
+            until_ms = self._hub.now_ms() + _LOCKED_REST_MS
+        except Exception:  # the lane runs out, and its messages are tried again
+            _logger.exception("a lane broke off", extra={"id": lane.destination_id})
+            until_ms = self._hub.now_ms() + _LOCKED_REST_MS
+        finally:
+            with suppress(Exception):  # then it runs out
+                async with self._hub.db.write() as conn:
+                    await notify_lanes.release(conn, lane, until_ms or self._hub.now_ms())
+            self._running.pop(lane.destination_id, None)
+            self._hub.deliveries.wake()  # for whoever waits for room
+
+    async def _turn(self, lane: Lane) -> int:
+        """Deliver some of a lane's messages; return until when it is to rest (Unix ms; 0: not)."""
+        hub, now_ms = self._hub, self._hub.now_ms()
+        async with hub.db.read() as conn:
+            receiver = await open_receiver(hub, conn, lane.org_id, lane.destination_id, now_ms)
+            messages = await notify_lanes.due_messages(
+                conn, lane.org_id, lane.destination_id, now_ms, TURN_MESSAGES
+            )
+        if receiver is None or receiver.muted or receiver.row.disabled_at is not None:
+            async with hub.db.write() as conn:
+                await notify_messages.drop_pending(conn, lane.org_id, lane.destination_id, now_ms)
+            return 0
+        for message in messages:
+            until_ms = await self._deliver(lane, receiver, message)
+            if until_ms is not None:
+                return until_ms
+        return 0
+
+    async def _deliver(self, lane: Lane, receiver: Receiver, message: Message) -> int | None:
+        """Try a message; return None to go on with the next, else when to (0: now)."""
+        tried = await attempt(
+            self._hub, receiver, message, lane=lane, on_disabled=self._tell_disabled
+        )
+        if tried is None or tried.disabled:
+            return 0
+        return self._rest(lane.destination_id, tried)
+
+    def _rest(self, destination_id: str, tried: Tried) -> int | None:
+        if tried.delivered:
+            self._failures.pop(destination_id, None)
+            return None
+        if len(self._failures) > _MAX_COUNTED:
+            self._failures.clear()
+        self._failures[destination_id] += 1
+        asked = tried.sent.verdict.retry_after_ms
+        return self._hub.now_ms() + rest_ms(self._failures[destination_id], asked)
+
+    async def _tell_disabled(self, hub: Hub, org_id: str, destination_id: str, reason: str) -> None:
+        if self._on_disabled is None:
+            return
+        try:
+            await self._on_disabled(hub, org_id, destination_id, reason)
+        except Exception:  # what was sent is settled already
+            _logger.exception("owners were not told of a disabled destination")
+
+    async def measure(self) -> None:
+        """Set the gauges."""
+        async with self._hub.db.read() as conn:
+            pending = await notify_messages.count_pending(conn)
+            disabled = await notify_attempts.count_disabled(conn)
+        self._hub.metrics.delivery_pending.set(pending)
+        self._hub.metrics.destinations_disabled.set(disabled)
+
+    async def forget(self) -> None:
+        """Forget what the delivery log no longer keeps, and what nobody will ever deliver."""
+        settings, now_ms = self._hub.settings.notify, self._hub.now_ms()
+        async with self._hub.db.write() as conn:
+            await notify_messages.drop_orphans(conn, now_ms)
+            await notify_lanes.forget_lanes(conn, now_ms)
+        async with self._hub.db.read() as conn:
+            found = await notify_messages.destination_ids(conn)
+        for org_id, destination_id in found:
+            gone = 1
+            while gone:
+                async with self._hub.db.write() as conn:
+                    gone = await notify_messages.forget_settled(
+                        conn,
+                        org_id,
+                        destination_id,
+                        before_ms=now_ms - settings.log_days * DAY_MS,
+                        keep_rows=settings.log_rows,
+                    )

@@ -1,0 +1,94 @@
+"""Sends one rendered message, by HTTP or by SMTP, and says how that went.
+
+Owns the call and its bounds, and what of an answer goes into the delivery log. Called by
+`attempting.py`, outside of any transaction. Never follows a redirect, and never lets a secret
+into what it returns.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from email.errors import HeaderParseError
+from email.headerregistry import Address
+
+from radar_audit_hub.context import Hub
+from radar_audit_hub.mail.messages import Mail
+from radar_audit_hub.mail.sending import mime, show, transmit
+from radar_audit_hub.notify.channels.request import HttpRequest, MailRequest, Request, without
+from radar_audit_hub.outbound import OutboundError
+from radar_audit_hub.outbox.delivery import DeliveryFailedError
+
+from .verdict import Verdict, verdict
+
+_EXCERPT_BYTES = 2_000
+_SHOWN_HEADERS = ("Content-Type", "Retry-After", "Location", "Server", "X-Request-Id")
+_HEADER_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """How a request went; `response` is JSON for the delivery log."""
+
+    verdict: Verdict
+    status: int | None = None
+    response: str | None = None
+
+
+async def send(hub: Hub, kind: str, request: Request, wire_id: str) -> Sent:
+    """Send once; whatever happens is in the answer."""
+    if isinstance(request, MailRequest):
+        return await _mail(hub, request, wire_id)
+    return await _http(hub, kind, request)
+
+
+async def _http(hub: Hub, kind: str, request: HttpRequest) -> Sent:
+    try:
+        answer = await hub.deliveries.post(request.url, headers=request.headers, body=request.body)
+    except OutboundError as error:
+        return Sent(verdict=Verdict(result="retry", error=without(str(error), request.secrets)))
+    found = verdict(kind, answer.status, answer.headers, answer.body, hub.now_ms())
+    headers = {
+        name: answer.headers[name][:_HEADER_CHARS]
+        for name in _SHOWN_HEADERS
+        if name in answer.headers
+    }
+    told = {
+        "status": answer.status,
+        "headers": headers,
+        "body": _excerpt(answer.body),
+        "is_cut": answer.is_cut or len(answer.body) > _EXCERPT_BYTES,
+    }
+    response = without(json.dumps(told, ensure_ascii=False), request.secrets)
+    return Sent(verdict=found, status=answer.status, response=response)
+
+
+def _excerpt(body: bytes) -> str:
+    """Return the beginning of an answer as text that any database takes."""
+    return body[:_EXCERPT_BYTES].decode("utf-8", "replace").replace("\x00", "\ufffd")
+
+
+async def _mail(hub: Hub, request: MailRequest, wire_id: str) -> Sent:
+    settings = hub.settings.smtp
+    try:
+        first = Mail(
+            to=request.to[0], subject=request.subject, text=request.text, html=request.html
+        )
+        message = mime(first, settings, wire_id, hub.now_ms())
+        del message["To"]
+        message["To"] = [Address(addr_spec=text) for text in request.to]
+        for name, value in request.headers.items():
+            message[name] = value
+    except (ValueError, HeaderParseError):
+        wrong = "an address of the destination is none that mail can be sent to"
+        return Sent(verdict=Verdict(result="failed", error=wrong))
+    if settings.host is None:
+        show(first)
+        return Sent(verdict=Verdict(result="delivered"))
+    try:
+        refused = await transmit(message, settings)
+    except DeliveryFailedError as error:
+        result = Verdict(result="retry" if error.retry else "failed", error=str(error))
+        return Sent(verdict=result)
+    told = {"accepted": len(request.to) - refused, "refused": refused}
+    return Sent(verdict=Verdict(result="delivered"), status=250, response=json.dumps(told))
