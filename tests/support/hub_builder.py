@@ -254,7 +254,7 @@ async def sqlite_template(path: Path) -> None:
 
 @asynccontextmanager
 async def running_hub(
-    url: str, *, migrated: bool, new: bool = True, **changes: Any
+    url: str, *, migrated: bool, new: bool = True, port: int = 0, **changes: Any
 ) -> AsyncIterator[HubUnderTest]:
     """Serve a hub over the database at `url` with one org and its owner.
 
@@ -268,7 +268,7 @@ async def running_hub(
     hub = Hub.create(db, settings, now_ms=clock, random_bytes=os.urandom)
     app = build_app(hub)
     serving = listener(app, settings.max_connections, settings.drain_seconds)
-    port = await serving.start("127.0.0.1", 0)
+    port = await serving.start("127.0.0.1", port)
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(timeout=timeout) as client:
         under_test = HubUnderTest(hub, app, f"http://127.0.0.1:{port}", clock, client)

@@ -37,4 +37,9 @@ TABLE = (
     Row("GET", "/preferences", PERSON),
     Row("POST", "/preferences/zone", PERSON, 422),
     Row("GET", _ORG, EVERYBODY),
+    Row("GET", f"{_ORG}/activity", "owner auditor"),
+    Row("GET", f"{_ORG}/activity/{{event_id}}", "owner auditor", 404),
+    Row("POST", f"{_ORG}/activity/views", "owner auditor", 422),
+    Row("POST", f"{_ORG}/activity/views/{{view_id}}/delete", "owner auditor", 404),
+    Row("GET", f"{_ORG}/sessions", "owner auditor"),
 )

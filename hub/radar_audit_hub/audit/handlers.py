@@ -15,12 +15,14 @@ from radar_audit_events.actions import ACTIONS
 from radar_audit_events.ids import format_ms
 from radar_audit_events.schema import json_schema
 
-from radar_audit_hub.context import HUB
+from radar_audit_hub.auth.principal import Principal
+from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.errors import NotFoundError
 from radar_audit_hub.retention.policy import floors_of
 from radar_audit_hub.store import query
 from radar_audit_hub.store.collectors import list_gaps
 from radar_audit_hub.store.facets import facets
+from radar_audit_hub.store.query import StoredEvent
 
 from . import cursor
 from .access_log import reader_of
@@ -80,6 +82,11 @@ async def one_event(request: web.Request) -> web.Response:
     caller = await reader_of(request)
     recorded = read_include(given(request))
     event_id = request.match_info["event_id"]
+    return json_answer(await find_event(hub, caller, event_id, recorded=recorded))
+
+
+async def find_event(hub: Hub, caller: Principal, event_id: str, *, recorded: bool) -> StoredEvent:
+    """Return an event of the caller's org. Raises NotFoundError for one too old or unknown."""
     if not _EVENT_ID.match(event_id):
         raise NotFoundError(_NO_SUCH_EVENT)
     with hub.metrics.query_seconds.labels("event").time():
@@ -92,7 +99,7 @@ async def one_event(request: web.Request) -> web.Response:
         )
     if found is None:
         raise NotFoundError(_NO_SUCH_EVENT)
-    return json_answer(found)
+    return found
 
 
 async def count_facets(request: web.Request) -> web.Response:

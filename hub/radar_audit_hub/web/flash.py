@@ -23,6 +23,15 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "joined": "Welcome. You are a member of this organization now.",
         "view_saved": "The view is saved. Only you see it.",
         "view_deleted": "The view is deleted.",
+        "saved": "Saved.",
+        "org_deleted": "The organization is deleted.",
+        "left": "You have left the organization.",
+        "role_changed": "The role is changed.",
+        "removed": "The member is removed, and their tokens are revoked.",
+        "invitation_revoked": "The invitation is revoked. Its link is no good any more.",
+        "token_revoked": "The token is revoked.",
+        "upgrade_asked": "The upgrade is requested.",
+        "cluster_deleted": "The cluster is removed. Its events stay in the log.",
         "zone_set": "Times are shown in your time zone.",
     }
 )

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from . import assets, entry
+from . import activity_pages, assets, entry, session_pages
 
 
 def routes() -> list[web.RouteDef]:
     """Return all pages' routes."""
-    return [*assets.routes(), *entry.routes()]
+    return [*assets.routes(), *entry.routes(), *activity_pages.routes(), *session_pages.routes()]

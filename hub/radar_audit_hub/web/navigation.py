@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from radar_audit_hub.auth.principal import LOG_READERS
+from radar_audit_hub.auth.principal import AUDITOR, LOG_READERS, MEMBER, OWNER, VIEWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,25 @@ class Group:
     items: tuple[Item, ...]
 
 
+EVERYBODY = (OWNER, AUDITOR, MEMBER, VIEWER)
 GROUPS = (
     Group(
         "Audit log",
         (
             Item("Activity", "activity", LOG_READERS),
             Item("Sessions", "sessions", LOG_READERS),
+        ),
+    ),
+    Group(
+        "Settings",
+        (
+            Item("Organization", "settings", (OWNER,)),
+            Item("Members", "members", (OWNER,)),
+            Item("Clusters", "clusters", EVERYBODY),
+            Item("Access tokens", "tokens", (OWNER, MEMBER)),
+            Item("Plan and billing", "billing", (OWNER,)),
+            Item("Sign-in", "sign-in", (OWNER,)),
+            Item("Leave", "leave", (AUDITOR, MEMBER, VIEWER)),
         ),
     ),
 )

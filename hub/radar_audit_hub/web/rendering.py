@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
@@ -20,7 +21,7 @@ from . import flash, zones
 from .assets import asset_path
 from .forms import CSRF_FIELD, NO_MISTAKES
 from .navigation import is_current, menu
-from .showing import json_text, plain_name, shown
+from .showing import json_text, plain_name, shown, spelled_out
 from .visits import VISIT
 
 CONTENT_SECURITY_POLICY = (
@@ -90,6 +91,8 @@ def environment() -> Environment:
         named=plain_name,
         json=json_text,
         when=_when,
+        clock=_clock,
+        spelled=spelled_out,
         duration=zones.duration,
         count=_count,
     )
@@ -106,11 +109,16 @@ def environment() -> Environment:
 @pass_context
 def _when(context: Context, time: int | str) -> Markup:
     """Write a time (Unix ms, or RFC 3339) in the reader's zone, in UTC for who hovers over it."""
+    return _clock(time, context["zone"])
+
+
+def _clock(time: int | str, zone: ZoneInfo) -> Markup:
+    """Write a time as `when` does; for macros, which are imported without the page's values."""
     time_ms = parse_ms(time) if isinstance(time, str) else time
     stamp = format_ms(time_ms)
     utc = stamp.replace("T", " ").replace("Z", " UTC")
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        stamp, utc, zones.written(time_ms, context["zone"])
+        stamp, utc, zones.written(time_ms, zone)
     )
 
 

@@ -46,13 +46,14 @@ def shown(value: object, limit: int = CUT_CHARS) -> Markup:
     """Return any text as markup: isolated from the text around it, cut to `limit` characters."""
     text = value if isinstance(value, str) else str(value)
     cut = text[:limit]
-    body = escape(cut) if _PLAIN.match(cut) else _spelled_out(cut)
+    body = escape(cut) if _PLAIN.match(cut) else spelled_out(cut)
     if len(text) > limit:
         body += Markup('<span class="cut">… ({:,} characters)</span>').format(len(text))
     return Markup("<bdi>{}</bdi>").format(body)
 
 
-def _spelled_out(text: str) -> Markup:
+def spelled_out(text: str) -> Markup:
+    """Return a text as markup, whole, with what deceives the eye spelled out."""
     parts: list[Markup] = []
     marks = 0
     for char in text:

@@ -50,3 +50,68 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = before; }, 1500);
 });
 for (const button of document.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
+
+// Endless paging: the next page's rows are put below these when they come into sight.
+async function fetchPage(address) {
+  const answer = await fetch(address, { headers: { Accept: "text/html" }, redirect: "error" });
+  if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+}
+
+const nearEnd = "IntersectionObserver" in window && new IntersectionObserver((entries) => {
+  for (const entry of entries) if (entry.isIntersecting) loadOlder(entry.target);
+}, { rootMargin: "600px" });
+
+async function loadOlder(link) {
+  nearEnd.unobserve(link);
+  link.setAttribute("aria-busy", "true");
+  try {
+    const page = await fetchPage(link.href);
+    const table = document.querySelector("table.events");
+    const more = page.querySelectorAll("table.events tbody.event");
+    if (!table) return;
+    table.append(...more);
+    link.closest(".older").replaceWith(page.querySelector(".older") ?? "");
+    watchOlder();
+  } catch {
+    link.removeAttribute("aria-busy"); // the link itself still works
+  }
+}
+
+function watchOlder() {
+  const link = document.querySelector("table.events ~ * [data-older], .log [data-older]");
+  if (link && nearEnd && document.querySelector("table.events")) nearEnd.observe(link);
+}
+watchOlder();
+
+// Live: the server says that something happened, and the results are shown anew.
+const live = document.querySelector("[data-live]");
+if (live && "EventSource" in window) {
+  live.hidden = false;
+  let source = null;
+  let due = null;
+  const show = async () => {
+    due = null;
+    const before = document.getElementById("results");
+    if (before.querySelector("details[open] :focus-within, tbody details[open]")) return; // being read
+    try {
+      const page = await fetchPage(location.href);
+      before.replaceWith(page.getElementById("results"));
+      watchOlder();
+    } catch { stop(); }
+  };
+  const stop = () => {
+    if (source) source.close();
+    source = null;
+    live.setAttribute("aria-pressed", "false");
+    live.textContent = "Live";
+  };
+  live.addEventListener("click", () => {
+    if (source) return stop();
+    source = new EventSource(live.dataset.live);
+    source.addEventListener("audit", () => { due ??= setTimeout(show, 800); });
+    source.addEventListener("end", stop);
+    live.setAttribute("aria-pressed", "true");
+    live.textContent = "Live: on";
+  });
+}
