@@ -130,7 +130,7 @@ class Judge:
             route = None if rule is None else _route_to(rule, key.destination_id)
             if rule is None or route is None:
                 self.lost["ended"] += window.held.total
-            elif _is_muted(route, self.now_ms):
+            elif route.is_muted(self.now_ms):
                 self.lost["muted"] += window.held.total
             elif key.kind == "group":
                 self._release(rule, route, window.held, "group")
@@ -172,7 +172,7 @@ class Judge:
             return []
         loud = [route for route in routes if RANKS[rule.severity] >= RANKS[route.min_severity]]
         self.lost["below_severity"] += len(routes) - len(loud)
-        heard = [route for route in loud if not _is_muted(route, seen.recorded_at_ms)]
+        heard = [route for route in loud if not route.is_muted(seen.recorded_at_ms)]
         self.lost["muted"] += len(loud) - len(heard)
         return heard
 
@@ -276,10 +276,6 @@ class Judge:
 
 def _route_to(rule: Rule, destination_id: str) -> Route | None:
     return next((r for r in rule.routes if r.destination_id == destination_id), None)
-
-
-def _is_muted(route: Route, at_ms: int) -> bool:
-    return route.muted_until_ms is not None and at_ms < route.muted_until_ms
 
 
 def _within(at_ms: int, seen: Seen, seconds: int) -> bool:

@@ -47,6 +47,14 @@ class Route:
     muted_until_ms: int | None = None
     from_seq: int = 0
 
+    def takes(self, severity: Severity, at_ms: int) -> bool:
+        """Tell whether a message of a severity and a time (Unix ms) may go there."""
+        return RANKS[severity] >= RANKS[self.min_severity] and not self.is_muted(at_ms)
+
+    def is_muted(self, at_ms: int) -> bool:
+        """Tell whether nothing of a time (Unix ms) is to go there."""
+        return self.muted_until_ms is not None and at_ms < self.muted_until_ms
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
