@@ -7,7 +7,15 @@ from tests.support.pages import Reader, member
 from tests.web.pages_table import ANYBODY, PERSON, TABLE, Row
 
 ROLES = ("owner", "auditor", "member", "viewer")
-PARTS = {"name": "nothing.css", "event_id": "ae_" + "0" * 26, "view_id": "view_nothing"}
+PARTS = {
+    "name": "nothing.css",
+    "event_id": "ae_" + "0" * 26,
+    "view_id": "view_nothing",
+    "user_id": "user_nobody",
+    "invitation_id": "inv_nothing",
+    "cluster_id": "cl_nothing",
+    "pat_id": "pat_nothing",
+}
 
 
 async def ask(visitor: Reader, row: Row, org_id: str) -> Answer:

@@ -69,11 +69,17 @@ async def list_invitations(request: web.Request) -> web.Response:
     return json_document(await listed(request, await require(request, OWNER, scope=ORG_READ_SCOPE)))
 
 
-async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
-    """Return the page of invitations that the address asks for, as the API shows it."""
+async def listed(
+    request: web.Request, caller: Principal, *, only_first: bool = False
+) -> dict[str, Any]:
+    """Return the page of invitations that the address asks for, as the API shows it.
+
+    `only_first`: the first page, whatever the address says (of another list, then).
+    """
     hub = request.app[HUB]
     list_name = f"invitations:{caller.org_id}"
-    asked = read_only_page(list(request.query.items()), list_name, (str,))
+    given = [] if only_first else list(request.query.items())
+    asked = read_only_page(given, list_name, (str,))
     before = None if asked.after is None else str(asked.after[0])
     async with hub.db.read() as conn:
         rows = await store.page_invitations(

@@ -66,17 +66,19 @@ async def change_role(request: web.Request) -> web.Response:
     """Give a member another role; the one they have already: nothing happens."""
     caller = await require(request, OWNER, scope=SCOPE)
     asked = await read_document(request, NEW_ROLE)
-    return json_document(await set_role(request, caller, asked))
+    return json_document(await set_role(request, caller, request.match_info["user_id"], asked))
 
 
-async def set_role(request: web.Request, caller: Principal, asked: NewRole) -> dict[str, Any]:
-    """Give the member whom the path names another role; return them as the API shows them.
+async def set_role(
+    request: web.Request, caller: Principal, user_id: str, asked: NewRole
+) -> dict[str, Any]:
+    """Give a member another role; return them as the API shows them.
 
     Raises NotFoundError, ConflictError for the last owner.
     """
     async with changing(request, caller) as change:
         await change.lock_as(caller.org_id, OWNER)
-        member = await _member(change.conn, caller.org_id, request.match_info["user_id"])
+        member = await _member(change.conn, caller.org_id, user_id)
         if member.role != asked.role:
             owners = await members.count_owners(change.conn, caller.org_id)
             check_may_become(member.role, asked.role, owners)
@@ -90,13 +92,12 @@ async def remove_member(request: web.Request) -> web.Response:
     """Remove a member with all their tokens of this org, or leave oneself."""
     caller = await require(request, scope=SCOPE)
     no_parameters(request)
-    await remove(request, caller)
+    await remove(request, caller, request.match_info["user_id"])
     return web.Response(status=204)
 
 
-async def remove(request: web.Request, caller: Principal) -> None:
-    """Remove whom the path names. Raises ForbiddenError, NotFoundError, ConflictError."""
-    user_id = request.match_info["user_id"]
+async def remove(request: web.Request, caller: Principal, user_id: str) -> None:
+    """Remove a member, or leave. Raises ForbiddenError, NotFoundError, ConflictError."""
     if caller.role != OWNER and user_id != caller.user_id:
         raise ForbiddenError(_OTHERS, (OWNER,))
     async with changing(request, caller) as change:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from aiohttp import web
 
 from . import activity_pages, assets, entry, session_pages
+from .settings import handlers as settings
 
 
 def routes() -> list[web.RouteDef]:
     """Return all pages' routes."""
-    return [*assets.routes(), *entry.routes(), *activity_pages.routes(), *session_pages.routes()]
+    parts = (assets, entry, activity_pages, session_pages, settings)
+    return [route for part in parts for route in part.routes()]
