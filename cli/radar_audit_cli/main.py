@@ -34,6 +34,7 @@ _TABLE = {
     "billing": (f"{_COMMANDS}.billing:billing", "Show and change the plan."),
     "sso": (f"{_COMMANDS}.sso:sso", "Set up single sign-on."),
     "audit": (f"{_COMMANDS}.audit:audit", "Record events of another control plane."),
+    "doctor": (f"{_COMMANDS}.doctor:doctor", "Check the way from Radar's pod to the log."),
     "whoami": (f"{_COMMANDS}.whoami:whoami", "Show whose token this is."),
     "context": (f"{_COMMANDS}.context:context", "Name hubs and choose among them."),
     "completion": (f"{_COMMANDS}.completion:completion", "Print a shell's completion script."),
