@@ -121,9 +121,9 @@ class Judge:
 
     def flush(self) -> None:
         """Release what waited until now; what waits for a rule or a route that is no more ends."""
-        due = [(key, w) for key, w in self.memory.windows.items() if w.due_ms <= self.now_ms]
-        for key, window in sorted(due, key=lambda item: (item[1].due_ms, item[0])):
-            del self.memory.windows[key]
+        due = [(w.due_ms, key) for key, w in self.memory.windows.items() if w.due_ms <= self.now_ms]
+        for _, key in sorted(due):
+            window = self.memory.windows.pop(key)  # as it is now: one before may have added to it
             if key.kind == "group":
                 self._groups[key[:3]] -= 1
             rule = self.rules.by_key.get((key.owner_id, key.rule))
