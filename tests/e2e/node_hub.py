@@ -53,6 +53,7 @@ class NodeHub:
     """A hub: where it and its files are, and its two tokens."""
 
     url = f"http://{NODE_ADDRESS}:{HUB_PORT}"
+    probes_address = f"{NODE_ADDRESS}:{_PROBES_PORT}"
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         """Make a hub with an org of its own, whose files lie in `folder`; see `running_hub`."""

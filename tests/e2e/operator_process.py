@@ -14,8 +14,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import trustme
@@ -30,6 +31,7 @@ OWN, TEAM = "radar-audit", "pay"
 ROOT = Path(__file__).parents[2]
 _PROGRAM = str(Path(sys.executable).with_name("radar-audit-operator"))
 _HUB_PORT, _PROBES_PORT = 18443, 19282
+PROBES_ADDRESS = f"127.0.0.1:{_PROBES_PORT}"
 _WAIT_SECONDS = 60.0
 _FETCH = """
 import ssl, sys, urllib.request
@@ -56,9 +58,9 @@ def eventually(
 class NodeOperator:
     """An operator, its hub, and what an admin does with kubectl."""
 
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        """Make certificates and the hub's address; nothing runs yet."""
-        self.cluster, self.folder = cluster, folder
+    def __init__(self, cluster: Cluster, folder: Path, environ: Mapping[str, str]) -> None:
+        """Make certificates and the hub's address; `environ` is for the operator. Nothing runs."""
+        self.cluster, self.folder, self._environ = cluster, folder, environ
         authority = trustme.CA()
         self._authority = folder / "hub-ca.pem"
         authority.cert_pem.write_to_path(str(self._authority))
@@ -134,12 +136,13 @@ class NodeOperator:
         environ |= {
             "KUBECONFIG": str(self.folder / "operator.kubeconfig"),
             "RADAR_AUDIT_OPERATOR_NAMESPACE": OWN,
-            "RADAR_AUDIT_OPERATOR_PROBES_LISTEN": f"127.0.0.1:{_PROBES_PORT}",
+            "RADAR_AUDIT_OPERATOR_PROBES_LISTEN": PROBES_ADDRESS,
             "RADAR_AUDIT_OPERATOR_LEASE_SECONDS": "2",
             "RADAR_AUDIT_OPERATOR_HUB_TIMEOUT_SECONDS": "2",
             "RADAR_AUDIT_OPERATOR_RETRY_MAX_SECONDS": "2",
             "RADAR_AUDIT_OPERATOR_UNREADY_AFTER_SECONDS": "3",
         }
+        environ |= self._environ
         with (self.folder / "operator.log").open("ab") as log:
             self._operator = subprocess.Popen(
                 self.cluster.in_network([_PROGRAM, "run"]), env=environ, stdout=log, stderr=log
@@ -263,9 +266,11 @@ def _end(process: subprocess.Popen[bytes] | None, how: signal.Signals) -> None:
 
 
 @contextlib.contextmanager
-def running_operator(cluster: Cluster, folder: Path) -> Iterator[NodeOperator]:
+def running_operator(
+    cluster: Cluster, folder: Path, environ: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[NodeOperator]:
     """Install everything in a cluster and run hub and operator; end both."""
-    made = NodeOperator(cluster, folder)
+    made = NodeOperator(cluster, folder, environ)
     try:
         made.install()
         made.start_hub()
