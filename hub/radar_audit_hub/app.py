@@ -25,6 +25,7 @@ from .clusters import handlers as clusters
 from .clusters import silence
 from .clusters.guard import DENIALS, Denials
 from .context import HUB, Hub
+from .destinations import handlers as destinations
 from .external import handlers as external
 from .first_start import prepare_first_start
 from .ingest import handlers as ingest
@@ -66,6 +67,7 @@ FEATURES = (
     members,
     billing,
     invitations,
+    destinations,
     pages,
 )
 OUTBOX: Handlers = {**sso.OUTBOX, **mail.OUTBOX, **invitations.OUTBOX, **billing.OUTBOX}

@@ -43,6 +43,7 @@ class Row:
 
 _ORG = "/api/orgs/{org_id}"
 _LOG = f"{_ORG}/audit"
+_TO = f"{_ORG}/destinations"
 
 TABLE = (
     # what                                          who                     scope
@@ -109,6 +110,17 @@ TABLE = (
     Row("POST", f"{_LOG}/settings/release/{{cluster_id}}", "owner", "policy:write"),
     Row("PUT", f"{_LOG}/settings/grants/{{cluster_id}}", "owner", "policy:write"),
     Row("DELETE", f"{_LOG}/settings/grants/{{cluster_id}}", "owner", "policy:write"),
+    # destinations: what was delivered tells of events, so who reads it may read the log
+    Row("GET", _TO, "owner", "org:read"),
+    Row("POST", _TO, "owner", "policy:write"),
+    Row("GET", f"{_TO}/{{destination_id}}", "owner", "org:read"),
+    Row("PATCH", f"{_TO}/{{destination_id}}", "owner", "policy:write"),
+    Row("DELETE", f"{_TO}/{{destination_id}}", "owner", "policy:write"),
+    Row("POST", f"{_TO}/{{destination_id}}/enable", "owner", "policy:write"),
+    Row("POST", f"{_TO}/{{destination_id}}/test", "owner", "policy:write"),
+    Row("POST", f"{_TO}/{{destination_id}}/replay", "owner", "policy:write"),
+    Row("GET", f"{_TO}/{{destination_id}}/deliveries", "owner", "audit:read"),
+    Row("GET", f"{_TO}/{{destination_id}}/deliveries/{{message_id}}", "owner", "audit:read"),
     # own tokens
     Row("GET", f"{_ORG}/pats", "owner member", "org:read"),
     Row("POST", f"{_ORG}/pats", "owner member", "tokens:write"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from radar_audit_hub.external.rules import ALLOWED
 
+from tests.hub import destination_requests as destinations
 from tests.hub import mutation_requests as asked
 from tests.hub.mutation_requests import SETTINGS_PATH, Ask, simple
 from tests.hub.mutation_stage import (
@@ -56,6 +57,9 @@ def _refused(method: str, path: str, below: str = "/clusters") -> Case:
     route = f"{method} /api/orgs/{{org_id}}{below}/{{cluster_id}}{path}"
     return Case(route, ask, ("cluster.action_denied",), status=403, note="refused")
 
+
+# What a test leaves, wherever it breaks off: its message, and what is known of the attempt.
+TESTED = ("job_lease", "notify_message", "notify_attempt", "notify_destination")
 
 CASES = (
     # tokens
@@ -222,7 +226,43 @@ CASES = (
         "POST /api/agent/owners/{owner_id}/destinations/{name}/test",
         asked.try_destination,
         (),
-        stores=False,
+        keeps=TESTED,
+        repeats=False,
+    ),
+    # destinations
+    Case(
+        "POST /api/orgs/{org_id}/destinations",
+        simple("POST", f"{ORG_PATH}/destinations", destinations.MAIL),
+        ("audit.policy_changed",),
+        status=201,
+    ),
+    Case(
+        "PATCH /api/orgs/{org_id}/destinations/{destination_id}",
+        destinations.change,
+        ("audit.policy_changed",),
+    ),
+    Case(
+        "DELETE /api/orgs/{org_id}/destinations/{destination_id}",
+        destinations.delete,
+        ("audit.policy_changed",),
+        status=204,
+    ),
+    Case(
+        "POST /api/orgs/{org_id}/destinations/{destination_id}/enable",
+        destinations.enable,
+        ("audit.policy_changed",),
+    ),
+    Case(
+        "POST /api/orgs/{org_id}/destinations/{destination_id}/test",
+        destinations.try_one,
+        (),
+        keeps=TESTED,
+        repeats=False,
+    ),
+    Case(
+        "POST /api/orgs/{org_id}/destinations/{destination_id}/replay",
+        destinations.replay,
+        ("audit.policy_changed",),
     ),
     Case("POST /api/agent/operator-heartbeat", asked.operator_heartbeat, ("audit.policy_changed",)),
     Case(

@@ -30,6 +30,8 @@ PARTS = {
     "event_id": "ae_" + "0" * 26,
     "pat_id": "pat_nothing",
     "invitation_id": "inv_nothing",
+    "destination_id": "nd_nothing",
+    "message_id": "msg_nothing",
     "session_id": "ses_" + "0" * 26,
     "action": "no.such",
     "token": "rhl_" + "0" * 43,

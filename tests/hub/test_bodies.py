@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from radar_audit_events.wire import MAX_BATCH_BYTES
 from radar_audit_hub.bodies import STEP_BYTES, decode_body, inflater
 from radar_audit_hub.errors import InvalidBodyError
-from radar_audit_hub.policy.people import OwnPolicy
+from radar_audit_hub.policy.own import OwnPolicy
 
 from tests.support.collector_posts import (
     INGEST_PATH,

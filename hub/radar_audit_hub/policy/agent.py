@@ -13,10 +13,7 @@ from typing import Literal
 import msgspec
 from aiohttp import web
 from radar_audit_events.errors import IdError
-from radar_audit_events.policy_answers import (
-    DestinationTestAnswer,
-    OwnerAnswer,
-)
+from radar_audit_events.policy_answers import OwnerAnswer
 from radar_audit_events.policy_wire import (
     MAX_DOCUMENT_BYTES,
     MAX_OWNERS,
@@ -33,6 +30,7 @@ from radar_audit_hub.auth.principal import ClusterPrincipal
 from radar_audit_hub.bodies import decode_body, read_body
 from radar_audit_hub.changes import Change, changing
 from radar_audit_hub.context import HUB, Hub
+from radar_audit_hub.destinations import asking
 from radar_audit_hub.errors import (
     ForeignOwnerError,
     NotFoundError,
@@ -42,6 +40,7 @@ from radar_audit_hub.errors import (
     UnauthorizedError,
 )
 from radar_audit_hub.json_edge import json_document, no_parameters
+from radar_audit_hub.store.notify_destinations import destination_named
 from radar_audit_hub.store.owners import (
     Owner,
     count_owners,
@@ -53,7 +52,7 @@ from radar_audit_hub.store.policy_clusters import cluster_names, tokens_of
 from .answers import Teller
 from .capture import capture_of
 from .releasing import Policy, release
-from .settling import look, read_document
+from .settling import look
 from .storing import refuse_mistakes, store
 
 MAX_ORG_CHARS = 16 * 1024 * 1024  # every answer about the policy reads all documents
@@ -193,19 +192,17 @@ async def delete_document(request: web.Request) -> web.Response:
 
 
 async def try_destination(request: web.Request) -> web.Response:
-    """Say that nothing was sent: this hub stores the settings of alerts and delivers none."""
+    """Send a test to a destination of the operator's own, and answer with how that went."""
     hub = request.app[HUB]
     caller = await require_cluster(request, SCOPE_SETTINGS)
     own_owner(request, caller)
     no_parameters(request)
+    owner_id, name = request.match_info["owner_id"], request.match_info["name"]
     async with hub.db.read() as conn:
-        owner = await get_owner(conn, caller.org_id, request.match_info["owner_id"])
-    asked = None if owner is None else read_document(owner).notifications
-    names = {target.name for target in asked.destinations} if asked else set()
-    if request.match_info["name"] not in names:
+        row = await destination_named(conn, caller.org_id, owner_id, name)
+    if row is None:
         raise NotFoundError("there is no such destination")
-    error = "alerts are stored and checked, but not delivered by this version of the hub"
-    return json_document(DestinationTestAnswer(delivered=False, latency_ms=0, error=error))
+    return json_document(await asking.test(hub, caller.org_id, row.id))
 
 
 def own_owner(request: web.Request, caller: ClusterPrincipal) -> OwnerName:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from radar_audit_hub.clusters.guard import DENIED
 from radar_audit_hub.declarations import declare
+from radar_audit_hub.destinations import asking
 
 from . import agent, people, reporting
 from .releasing import ACTION
@@ -29,7 +30,7 @@ def routes() -> list[web.RouteDef]:
         declare(
             web.post(f"{owner}/destinations/{{name}}/test", agent.try_destination),
             events=None,
-            reason="transport: a test of a destination changes nothing",
+            reason=asking.NO_CHANGE,
         ),
         web.get("/api/agent/settings", reporting.settings, allow_head=False),
         declare(web.post("/api/agent/operator-heartbeat", reporting.heartbeat), events=events),

@@ -7,7 +7,6 @@ for the org). Never edits an operator's document: that is changed in its cluster
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,13 +18,12 @@ from radar_audit_events.errors import FieldError
 from radar_audit_events.ids import format_ms, is_opaque_id
 from radar_audit_events.policy_wire import (
     SCOPE_ORG_SETTINGS,
-    NotificationSettings,
     OwnerDocument,
     RetentionSettings,
 )
 
 from radar_audit_hub.auth.access import require
-from radar_audit_hub.auth.principal import ORG_READ_SCOPE, OWNER
+from radar_audit_hub.auth.principal import ORG_READ_SCOPE, OWNER, Principal
 from radar_audit_hub.bodies import decode_body, read_body
 from radar_audit_hub.changes import Change, changing
 from radar_audit_hub.clusters.guard import privileged
@@ -38,7 +36,7 @@ from radar_audit_hub.store.database import Connection
 from radar_audit_hub.store.owners import (
     OverrideRow,
     delete_override,
-    get_owner,
+    in_force,
     put_override,
 )
 from radar_audit_hub.store.policy_clusters import (
@@ -54,22 +52,15 @@ from .claims import ORG_KEY, Takeover
 from .differences import retention_changes
 from .documents import check_retention
 from .mistakes import Mistakes
+from .own import OwnPolicy, store_own
 from .releasing import ACTION
 from .settling import ORG_OWNER, asks_for_age, look, settle
-from .storing import refuse_mistakes, store
 
 SCOPE = "policy:write"
 OVERRIDE_MS = 24 * HOUR_MS
 AGREED_MS = HOUR_MS  # how long an admin's word holds that missing owners are gone
 MAX_BODY_BYTES = 256 * 1024
 _NO_SUCH_CLUSTER = "there is no such cluster"
-
-
-class OwnPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`PUT policy`: the org's own document, as a whole."""
-
-    retention: RetentionSettings | None = None
-    notifications: NotificationSettings | None = None
 
 
 class TakeoverOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,16 +84,20 @@ _override = msgspec.json.Decoder(OverrideOrder)
 
 async def show(request: web.Request) -> web.Response:
     """Answer with the org's own document, and with what is in force and through whom."""
-    hub = request.app[HUB]
     caller = await require(request, OWNER, scope=ORG_READ_SCOPE)
     no_parameters(request)
+    return json_document(await load(request, caller))
+
+
+async def load(request: web.Request, caller: Principal) -> dict[str, Any]:
+    """Return the org's own document and what is in force, as the API shows it."""
+    hub = request.app[HUB]
     now_ms = hub.now_ms()
     async with hub.db.read() as conn:
         found = await get_org(conn, caller.org_id)
         if found is None:
             raise NotFoundError("there is no such organization")
-        answer = await _shown(conn, found, now_ms)
-    return json_document(answer)
+        return await _shown(conn, found, now_ms)
 
 
 async def _shown(conn: Connection, org: Org, now_ms: int) -> dict[str, Any]:
@@ -153,31 +148,23 @@ async def put(request: web.Request) -> web.Response:
         request, limit_bytes=MAX_BODY_BYTES, timeout_seconds=hub.settings.body_timeout_seconds
     )
     asked = decode_body(raw, _policy, OwnPolicy.__struct_fields__)
+    return json_document(await save(request, caller, asked))
+
+
+async def save(
+    request: web.Request, caller: Principal, asked: OwnPolicy, *, revision: str | None = None
+) -> dict[str, Any]:
+    """Store the org's own document; return it and what is in force, as the API shows it.
+
+    `revision`: only if it is still the one in force. Raises InvalidBodyError, DocumentQueryError,
+    UnknownActionError, ConflictError.
+    """
     async with changing(request, caller) as change:
         org, _ = await change.lock_as(caller.org_id, OWNER)
-        before = await get_owner(change.conn, org.id, ORG_OWNER)
-        document = OwnerDocument(
-            uid=ORG_OWNER,
-            generation=1 if before is None else before.generation + 1,
-            spec_hash=hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest(),
-            created_at=format_ms(org.created_at_ms),
-            scope="organization",
-            retention=asked.retention,
-            notifications=asked.notifications,
-        )
-        refuse_mistakes(document, is_hub=False)
-        if before is None or before.spec_hash != document.spec_hash:
-            await store(
-                hub,
-                change,
-                org,
-                owner_id=ORG_OWNER,
-                cluster_id=None,
-                before=before,
-                document=document,
-            )
-        answer = await _shown(change.conn, org, change.now_ms)
-    return json_document(answer)
+        if revision is not None and str((await in_force(change.conn, org.id))[1]) != revision:
+            raise ConflictError("the settings were changed meanwhile; look again, and try anew")
+        await store_own(request.app[HUB], change, org, asked)
+        return await _shown(change.conn, org, change.now_ms)
 
 
 async def take_over(request: web.Request) -> web.Response:
@@ -210,6 +197,13 @@ async def override(request: web.Request) -> web.Response:
     """Let a retention of the org owner's count for 24 hours instead of all documents, or end it."""
     caller = await require(request, OWNER, scope=SCOPE)
     order = await read_document(request, _override)
+    return json_document(await set_override(request, caller, order))
+
+
+async def set_override(
+    request: web.Request, caller: Principal, order: OverrideOrder
+) -> dict[str, Any]:
+    """Begin or end an override; return what is in force after it. Raises InvalidBodyError."""
     if order.retention is not None:
         _refuse_override(order.retention)
     async with changing(request, caller) as change:
@@ -230,8 +224,7 @@ async def override(request: web.Request) -> web.Response:
         if before is not None or after is not None:
             await settle(change.conn, org, now_ms=change.now_ms, delay_ms=_override_delay(order))
             _note(change, org, "override", _override_changes(before, after))
-        answer = await _shown(change.conn, org, change.now_ms)
-    return json_document(answer)
+        return await _shown(change.conn, org, change.now_ms)
 
 
 def _refuse_override(asked: RetentionSettings) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .schema_notify import notify_destination, notify_message
@@ -63,6 +63,22 @@ async def list_destinations(
     )
     if owner_id is not None:
         statement = statement.where(notify_destination.c.owner_id == owner_id)
+    return [_row(row) for row in await conn.execute(statement)]
+
+
+async def page_destinations(
+    conn: AsyncConnection, org_id: str, *, after: tuple[str, str] | None, limit: int
+) -> list[DestinationRow]:
+    """Return at most `limit` destinations by owner and name, behind the pair `after`."""
+    key = tuple_(notify_destination.c.owner_id, notify_destination.c.name)
+    statement = (
+        select(notify_destination)
+        .where(notify_destination.c.org_id == org_id)
+        .order_by(notify_destination.c.owner_id, notify_destination.c.name)
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(key > tuple_(*after))
     return [_row(row) for row in await conn.execute(statement)]
 
 
@@ -150,7 +166,10 @@ async def pending_counts(
         .group_by(notify_message.c.destination_id)
     )
     if ids is not None:
-        statement = statement.where(notify_message.c.destination_id.in_(sorted(ids)))
+        wanted = sorted(ids)
+        if not wanted:
+            return {}
+        statement = statement.where(notify_message.c.destination_id.in_(wanted))
     return {row.destination_id: row.waiting for row in await conn.execute(statement)}
 
 

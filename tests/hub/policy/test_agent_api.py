@@ -310,7 +310,7 @@ async def test_secrets_are_kept_sealed_and_never_returned(
     any_hub: HubUnderTest, caplog: pytest.LogCaptureFixture
 ) -> None:
     agent = await operator(any_hub)
-    slack = "https://hooks.slack.com/services/canary-secret"
+    slack = "https://127.0.0.1/services/canary-secret"  # where the hub refuses to connect to
     notifications: dict[str, Any] = {
         "destinations": [
             {"name": "sec", "slack": {"url": slack}},
@@ -338,6 +338,7 @@ async def test_secrets_are_kept_sealed_and_never_returned(
         "POST", f"/api/agent/owners/{agent.owner()}/destinations/sec/test", token=agent.token
     )
     assert test.json["delivered"] is False
+    assert b"canary" not in test.body
     missing = await any_hub.send(
         "POST", f"/api/agent/owners/{agent.owner()}/destinations/nope/test", token=agent.token
     )
