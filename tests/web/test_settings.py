@@ -250,3 +250,41 @@ async def test_plan_page_says_what_there_is(hub: HubUnderTest) -> None:
     assert "Plans are not sold on this server" in page
     answer = await owner.post(f"{BASE}/billing/checkout", plan="team")
     assert answer.status == 409
+
+
+async def revision(browser: Reader) -> str:
+    fields = Elements(await browser.text(f"{BASE}/retention")).all("input")
+    return next(one["value"] for one in fields if one.get("name") == "revision")
+
+
+async def test_own_age_is_asked_for_and_shown(hub: HubUnderTest) -> None:
+    owner = await reader(hub)
+    asked = {"days": "30", "delay": "48", "revision": await revision(owner)}
+    page = await after(owner, f"{BASE}/retention", **asked)
+    assert field(page, "days")["value"] == "30"
+    assert "30 days from" in Elements(page).text, "it waits for the delay"
+    assert (await newest(hub))["action"] == "audit.policy_changed"
+    stale = await owner.post(f"{BASE}/retention", **asked)
+    assert stale.status == 409
+    assert "changed meanwhile" in stale.body.decode()
+    wrong = await owner.post(f"{BASE}/retention", **{**asked, "days": "4000"})
+    assert wrong.status == 422
+    assert field(wrong.body.decode(), "days")["value"] == "4000"
+
+
+async def test_hold_is_added_refused_and_released(hub: HubUnderTest) -> None:
+    owner = await reader(hub)
+    asked = {"name": "case-7", "reason": "lawsuit", "query": "actor:bob@acme.com"}
+    page = await after(owner, f"{BASE}/retention/holds", **asked, revision=await revision(owner))
+    assert "case-7" in page
+    wrong = {**asked, "name": "case-8", "query": "nonsense:x"}
+    refused = await owner.post(f"{BASE}/retention/holds", **wrong, revision=await revision(owner))
+    assert refused.status == 422
+    assert field(refused.body.decode(), "query")["value"] == "nonsense:x"
+    assert field(refused.body.decode(), "query")["aria-invalid"] == "true"
+    again = await owner.post(f"{BASE}/retention/holds", **asked, revision=await revision(owner))
+    assert again.status == 409
+    page = await after(
+        owner, f"{BASE}/retention/holds/release", name="case-7", revision=await revision(owner)
+    )
+    assert "actor:bob@acme.com" not in page

@@ -31,6 +31,8 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "invitation_revoked": "The invitation is revoked. Its link is no good any more.",
         "token_revoked": "The token is revoked.",
         "upgrade_asked": "The upgrade is requested.",
+        "hold_added": "The hold is in force. What it selects is kept until it is released.",
+        "hold_released": "The hold is released. What only it kept expires now.",
         "cluster_deleted": "The cluster is removed. Its events stay in the log.",
         "zone_set": "Times are shown in your time zone.",
     }
