@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from .cluster import API, Cluster
 from .errors import ClusterError, OperatorError
 from .hub_client import HubClient
+from .hub_token import hub_token
 from .permissions import PERMISSIONS, Permission
 from .plan.hub_verdicts import belongs, lacks
-from .plan.secrets import Use, judge
 from .settings import OperatorSettings
 from .specs import HUBS, POLICIES, Hub, read_hub
 
@@ -73,19 +73,18 @@ async def _allowed(
 async def _reached(
     cluster: Cluster, settings: OperatorSettings, namespace: str, user_agent: str, hub: Hub
 ) -> Finding:
-    what, ref = f"AuditHub {hub.meta.key.name}", hub.spec.token_secret_ref
+    what = f"AuditHub {hub.meta.key.name}"
     try:
-        secret, refusal = await cluster.secret(namespace, ref.name), 200
+        token = await hub_token(cluster, settings, namespace, hub.spec)
     except ClusterError as error:
-        return Finding(what, judge(Use("", "token", ref), None, error.status).message)
-    found = judge(Use("", "token", ref), secret, refusal)
-    if found.value is None:
-        return Finding(what, found.message)
+        return Finding(what, str(error))
+    if token.found.value is None:
+        return Finding(what, token.found.message)
     client = None
     try:
         client = HubClient(
             hub.spec.url,
-            found.value,
+            token.read,
             hub.spec.ca_bundle,
             settings.hub_timeout_seconds,
             user_agent,

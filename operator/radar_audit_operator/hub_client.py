@@ -53,12 +53,15 @@ class _Problem(msgspec.Struct):
 
 
 class HubClient:
-    """A connection pool to one hub; `observe` is told (operation, code, seconds) of each call."""
+    """A connection pool to one hub; `observe` is told (operation, code, seconds) of each call.
+
+    `token` is asked at each call, as it may be renewed; it may raise HubUnreachableError.
+    """
 
     def __init__(
         self,
         url: str,
-        token: str,
+        token: Callable[[], str],
         ca_bundle: str | None,
         timeout_seconds: float,
         user_agent: str,
@@ -115,7 +118,7 @@ class HubClient:
         return _decode(await self._call("test", "POST", path, b"{}"), DestinationTestAnswer)
 
     async def _call(self, operation: str, method: str, path: str, body: bytes = b"") -> bytes:
-        headers = {"Authorization": f"Bearer {self._token}"}
+        headers = {"Authorization": f"Bearer {self._token()}"}
         if body:
             headers["Content-Type"] = "application/json"
         began, code = time.monotonic(), "unreachable"

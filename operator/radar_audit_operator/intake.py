@@ -194,7 +194,8 @@ class Intake:
             self._queue.add(Item(POLICIES, policy.meta.key))
         if key.namespace == self._own_namespace:
             for hub in self._world.hubs.values():
-                if hub.spec.token_secret_ref.name == key.name:
+                ref = hub.spec.token_secret_ref
+                if ref is not None and ref.name == key.name:
                     self._queue.add(Item(HUBS, hub.meta.key))
 
     def _queue_namespace(self, name: str) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from .cluster import Cluster
 from .connections import Connection, Connections
 from .errors import (
-    ClusterError,
     HubRefusedError,
     HubUnauthorizedError,
     HubUnreachableError,
@@ -20,13 +19,13 @@ from .errors import (
 )
 from .hub_client import HubClient
 from .hub_status import HubFacts, hub_status
+from .hub_token import HubToken, hub_token
 from .intake import Intake
 from .metrics import Metrics
 from .plan.document import hub_document, hub_owner
 from .plan.hub_verdicts import belongs, lacks
 from .plan.notices import Notice
 from .plan.policy import rival
-from .plan.secrets import Use, judge
 from .plan.verdicts import Verdict
 from .settings import OperatorSettings
 from .specs import HUBS, Hub, Key, duration_seconds
@@ -89,21 +88,17 @@ class HubReconciler:
         """Open and judge the connection; queue the policies when it has changed."""
         name = hub.meta.key.name
         unknown = Verdict("Unknown", "NotTried", "the hub was not asked, as there is no token")
-        ref = hub.spec.token_secret_ref
-        use = Use(name, "token", ref)
-        try:
-            found = judge(use, await self._cluster.secret(self._own_namespace, ref.name))
-        except ClusterError as error:
-            if error.status not in {403, 404}:
-                raise
-            found = judge(use, None, error.status)
+        token = await hub_token(self._cluster, self._settings, self._own_namespace, hub.spec)
+        found = token.found
         if found.value is None:
             await self._connections.drop(name)
-            message = f"{found.message} (in namespace {self._own_namespace})"
+            is_secret = hub.spec.token_secret_ref is not None
+            where = f" (in namespace {self._own_namespace})" if is_secret else ""
+            message = found.message + where
             self._queue.add_later(Item(HUBS, hub.meta.key), self._settings.secret_retry_seconds)
             return unknown, Verdict("False", found.problem or "SecretInvalid", message)
         try:
-            connection = await self._opened(hub, found.value, found.version)
+            connection = await self._opened(hub, token)
         except SpecError as error:
             await self._connections.drop(name)
             return Verdict("False", "InvalidCaBundle", str(error)), None
@@ -116,14 +111,15 @@ class HubReconciler:
             self._intake.queue_policies_of(name)
         return verdicts
 
-    async def _opened(self, hub: Hub, token: str, version: str) -> Connection:
-        identity = (hub.spec.url, version, hub.spec.ca_bundle or "", hub.spec.token_secret_ref.key)
+    async def _opened(self, hub: Hub, token: HubToken) -> Connection:
+        key = "" if hub.spec.token_secret_ref is None else hub.spec.token_secret_ref.key
+        identity = (hub.spec.url, token.found.version, hub.spec.ca_bundle or "", key)
         held = self._connections.get(hub.meta.key.name)
         if held is not None and held.identity == identity:
             return held
         client = HubClient(
             hub.spec.url,
-            token,
+            token.read,
             hub.spec.ca_bundle,
             self._settings.hub_timeout_seconds,
             self._user_agent,

@@ -58,6 +58,11 @@ class OperatorSettings:
     queue_limit: int = setting(
         20_000, minimum=100, help="Objects that may wait; above it a resync repairs the rest."
     )
+    hub_token_file: Path | None = setting(
+        None,
+        help="File with the operator's own token to hubs in its cluster, for AuditHubs without a "
+        "tokenSecretRef: a projected ServiceAccount token with the hub's audience. Read each time.",
+    )
     hub_timeout_seconds: float = setting(
         10.0, unit="seconds", minimum=0.1, maximum=120, help="How long the hub may take to answer."
     )

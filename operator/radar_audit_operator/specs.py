@@ -220,12 +220,15 @@ class CaptureSpec(_Spec, frozen=True):
 
 
 class HubSpec(_Spec, frozen=True):
-    """The spec of an AuditHub; `ca_bundle` is PEM in base64."""
+    """The spec of an AuditHub; `ca_bundle` is PEM in base64.
+
+    Without a `token_secret_ref` the operator logs in with its own ServiceAccount's token.
+    """
 
     url: str
     organization: str
     cluster_id: str
-    token_secret_ref: SecretRef
+    token_secret_ref: SecretRef | None = None
     ca_bundle: str | None = None
     resync_interval: str = "10m"
     speaks_for: Literal["Cluster", "Organization"] = "Cluster"

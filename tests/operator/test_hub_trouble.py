@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from radar_audit_events.policy_answers import Override
@@ -123,6 +124,48 @@ async def test_a_missing_token_is_looked_for_until_it_is_there(world: OperatorWo
     assert world.hub_says("Authorized") == "False/SecretMissing"
     await world.api.apply(secret(OWN, "hub-token", token="rhc_stand_in"))
     await world.until_says("True/Synced")
+
+
+async def test_without_a_secret_the_operators_own_token_is_read_at_each_request(
+    world: OperatorWorld, tmp_path: Path
+) -> None:
+    file = tmp_path / "hub-token"
+    file.write_text("eyJ.first.token\n")
+    of_ours = world.hub.clusters["rhc_stand_in"]
+    world.hub.clusters = {"eyJ.first.token": of_ours}
+    await world.install(tokenSecretRef=None)
+    await world.start(replace(SETTINGS, hub_token_file=file))
+    await world.api.apply(policy())
+    await world.until_says("True/Synced")
+    # The kubelet renews it; the old one is good no more.
+    file.write_text("eyJ.second.token\n")
+    world.hub.clusters = {"eyJ.second.token": of_ours}
+    sent = len(world.hub.sent)
+    await world.api.apply(policy(retention={"maxAge": "20d"}))
+    await world.until(lambda: len(world.hub.sent) > sent)
+    await world.until_says("True/Synced")
+    assert world.hub_says() == "True/Connected"
+
+
+@pytest.mark.parametrize("content", [None, "", "two\nlines"])
+async def test_an_own_token_that_cannot_be_read_is_told(
+    world: OperatorWorld, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "hub-token"
+    if content is not None:
+        file.write_text(content)
+    await world.install(tokenSecretRef=None)
+    await world.start(replace(SETTINGS, hub_token_file=file))
+    problem = "SecretMissing" if content is None else "SecretInvalid"
+    await world.until(lambda: world.hub_says("Authorized") == f"False/{problem}")
+    assert "HUB_TOKEN_FILE" in str(world.hub_status())
+
+
+async def test_a_hub_without_any_token_says_what_to_set(world: OperatorWorld) -> None:
+    await world.install(tokenSecretRef=None)
+    await world.start()
+    await world.until(lambda: world.hub_says("Authorized") == "False/SecretMissing")
+    assert "RADAR_AUDIT_OPERATOR_HUB_TOKEN_FILE" in str(world.hub_status())
 
 
 async def test_a_hub_that_is_not_trusted_is_not_told_the_token(world: OperatorWorld) -> None:

@@ -301,7 +301,11 @@ REFUSED: tuple[Case, ...] = (
         ("organization", "acme"),
     ),
     _hub("no cluster id", "a cluster id looks like cl_01H8XGJWBWBAQ4", ("clusterId", "prod")),
-    _hub("no token", "spec.tokenSecretRef: Required value", ("tokenSecretRef", _GONE)),
+    _hub(
+        "no key of the token",
+        "spec.tokenSecretRef.key: Required value",
+        ("tokenSecretRef", {"name": "hub-token"}),
+    ),
     _hub("token in the open", 'unknown field "spec.token"', ("token", "rhc_not_a_token")),
     _hub("resync in seconds", "use whole minutes, 1m to 59m", ("resyncInterval", "30s")),
     _hub("resync in hours", "use whole minutes, 1m to 59m", ("resyncInterval", "60m")),
@@ -347,6 +351,7 @@ REFUSED: tuple[Case, ...] = (
 )
 
 ACCEPTED: tuple[Case, ...] = (
+    _hub("the operator's own account for a token", "", ("tokenSecretRef", _GONE)),
     Case("a policy", POLICY),
     Case("a hub", HUB),
     Case("retention alone", changed(POLICY, ("notifications", _GONE))),

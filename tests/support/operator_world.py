@@ -103,7 +103,7 @@ class OperatorWorld:
         await self.api.stop()
 
     def audit_hub(self, name: str = "main", /, **spec: Any) -> dict[str, Any]:
-        """Return an AuditHub for the stand-in."""
+        """Return an AuditHub for the stand-in; what is null is left out."""
         whole = {
             "url": self.hub.url,
             "organization": ORG,
@@ -112,7 +112,7 @@ class OperatorWorld:
             "tokenSecretRef": {"name": "hub-token", "key": "token"},
         }
         meta = {"name": name}
-        spec = {**whole, **spec}
+        spec = {key: value for key, value in {**whole, **spec}.items() if value is not None}
         return {"apiVersion": API_VERSION, "kind": "AuditHub", "metadata": meta, "spec": spec}
 
     async def install(self, **hub_spec: Any) -> None:

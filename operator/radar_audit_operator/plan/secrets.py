@@ -93,8 +93,16 @@ def judge(use: Use, secret: Mapping[str, Any] | None, refusal: int = 404) -> Fou
 def read_value(coded: object) -> str | None:
     """Return the text of a Secret's base64 value, null if it is no single printable line."""
     try:
-        text = base64.b64decode(str(coded), validate=True).decode("ascii").strip()
+        return read_text(base64.b64decode(str(coded), validate=True))
     except (binascii.Error, ValueError):
+        return None
+
+
+def read_text(raw: bytes) -> str | None:
+    """Return a secret's text, null if it is no single printable line."""
+    try:
+        text = raw.decode("ascii").strip()
+    except ValueError:
         return None
     usable = 0 < len(text) <= MAX_SECRET_CHARS and text.isprintable() and " " not in text
     return text if usable else None
