@@ -301,11 +301,7 @@ REFUSED: tuple[Case, ...] = (
         ("organization", "acme"),
     ),
     _hub("no cluster id", "a cluster id looks like cl_01H8XGJWBWBAQ4", ("clusterId", "prod")),
-    _hub(
-        "no key of the token",
-        "spec.tokenSecretRef.key: Required value",
-        ("tokenSecretRef", {"name": "hub-token"}),
-    ),
+    _hub("half a token", "spec.tokenSecretRef.key: Required value", ("tokenSecretRef.key", _GONE)),
     _hub("token in the open", 'unknown field "spec.token"', ("token", "rhc_not_a_token")),
     _hub("resync in seconds", "use whole minutes, 1m to 59m", ("resyncInterval", "30s")),
     _hub("resync in hours", "use whole minutes, 1m to 59m", ("resyncInterval", "60m")),
