@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from radar_audit_hub.notify.content import Content
 
 from .request import MailRequest, Told
-from .wording import facts, headline, lines, link
+from .wording import clean, facts, headline, lines, link
 
 _SUBJECT_CHARS = 180  # with the severity below what mail/messages.py takes
 
@@ -32,7 +32,7 @@ def render(content: Content, told: Told, to: Sequence[str]) -> MailRequest:
 
 
 def _why(content: Content) -> str:
-    rule = f" by the rule {content.rule}" if content.rule else ""
+    rule = f" by the rule {clean(content.rule, 100)}" if content.rule else ""
     return f"You get this mail as a destination of the organization's alerts{rule}."
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from radar_audit_hub.notify.content import Content
 
 MAX_LINES = 10  # events that are listed for people; the page shows the rest
+MAX_PATH_CHARS = 2000
 _LABELS = {"info": "Info", "warning": "Warning", "critical": "Critical"}
 # Controls, what turns or isolates the direction of writing, what has no width, and tags.
 _UNSAFE = re.compile(
@@ -88,5 +89,7 @@ def _line(event: dict[str, Any]) -> str:
 
 def link(content: Content, public_url: str) -> str:
     """Return the page of the hub that shows more; nothing in it can end or leave the URL."""
-    path = "/" + content.path.lstrip("/")
-    return public_url.rstrip("/") + quote(path, safe="/?&=:~,.*-_%")
+    path = quote("/" + content.path.lstrip("/"), safe="/?&=:~,.*-_%", errors="replace")
+    if len(path) > MAX_PATH_CHARS:  # the page without its filter
+        path = path.partition("?")[0][:MAX_PATH_CHARS]
+    return public_url.rstrip("/") + path
