@@ -106,7 +106,7 @@ def test_wrong_commands_are_found_out() -> None:
     for wrong in (
         ["kubectl", "remove", "pods"],
         ["kubectl", "get", "podz"],
-        ["kubectl", "-n", "x", "exec", "POD", "--", "radar-audit-hub", "prune"],
+        ["kubectl", "-n", "x", "exec", "POD", "--", "radar-audit-collector", "spool", "shew"],
         ["radar-audit-hub", "purge", "--never"],
         ["curl", "http://localhost"],
     ):
