@@ -183,6 +183,7 @@ class TestDeliveries:
         inbox.replies.append(Reply(500))
         (failing,) = await world.put("siem")
         await world.deliver()
+        hub.clock.now_ms += 1000
         await world.put("siem", 3)
         await world.deliver(1000)
         page = (await hub.get(f"{one}/deliveries?limit=2")).json
