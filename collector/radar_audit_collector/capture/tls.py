@@ -12,9 +12,9 @@ import logging
 import ssl
 from pathlib import Path
 
-from cryptography import x509
-
 from radar_audit_collector.errors import WebhookError
+
+from .certificate_end import end_of
 
 WATCH_SECONDS = 5.0
 
@@ -81,10 +81,9 @@ class ServerTls:
     def _read_end(self) -> float:
         """Return when the certificate ends; OpenSSL has taken it already."""
         try:
-            certificate = x509.load_pem_x509_certificate(self._cert.read_bytes())
+            return end_of(self._cert.read_text(encoding="utf-8"))
         except (OSError, ValueError) as exc:
             raise WebhookError(f"the certificate {self._cert} cannot be read: {exc}") from None
-        return certificate.not_valid_after_utc.timestamp()
 
     def _read_stamp(self) -> tuple[int, ...]:
         stamp: list[int] = []
