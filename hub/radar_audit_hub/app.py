@@ -33,6 +33,7 @@ from .invitations import handlers as invitations
 from .mail import job as mail
 from .members import handlers as members
 from .middleware import ERROR_PAGE, mark, surround
+from .notify import handlers as alerts
 from .notify.following import job as following
 from .notify.sending import job as sending
 from .orgs import handlers as orgs
@@ -55,6 +56,7 @@ from .web import handlers as pages
 FEATURES = (
     openapi,
     auth,
+    alerts,
     policy,  # before the log, whose events are found at any name below it
     audit,
     ingest,

@@ -105,6 +105,7 @@ TABLE = (
     # the audit policy
     Row("GET", f"{_LOG}/policy", "owner", "org:read"),
     Row("PUT", f"{_LOG}/policy", "owner", "policy:write"),
+    Row("POST", f"{_LOG}/policy/alerts/preview", "owner", "audit:read"),
     Row("POST", f"{_LOG}/settings/takeover", "owner", "policy:write"),
     Row("POST", f"{_LOG}/settings/override", "owner", "policy:write"),
     Row("POST", f"{_LOG}/settings/release/{{cluster_id}}", "owner", "policy:write"),

@@ -264,6 +264,13 @@ CASES = (
         destinations.replay,
         ("audit.policy_changed",),
     ),
+    Case(
+        "POST /api/orgs/{org_id}/audit/policy/alerts/preview",
+        simple("POST", f"{ORG_PATH}/audit/policy/alerts/preview", {"rules": [], "days": 1}),
+        (),
+        stores=False,
+        reports=True,
+    ),
     Case("POST /api/agent/operator-heartbeat", asked.operator_heartbeat, ("audit.policy_changed",)),
     Case(
         "PUT /api/orgs/{org_id}/audit/policy",

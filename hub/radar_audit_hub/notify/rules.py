@@ -22,7 +22,7 @@ from radar_audit_events.policy_wire import (
     Threshold,
     Throttle,
 )
-from radar_audit_events.query import parse
+from radar_audit_events.query import Query, Term, Value, parse
 
 from radar_audit_hub.policy.mistakes import actions_of
 
@@ -98,6 +98,10 @@ class Rule:
         kept = (self.threshold, self.throttle, self.group_by, self.digest_seconds, self.quiet)
         return any(part is not None for part in kept)
 
+    def selects(self, seen: Seen) -> bool:
+        """Tell whether it selects an event."""
+        return seen.event.action in self.finder.actions and self.passes(seen)
+
     def passes(self, seen: Seen) -> bool:
         """Tell whether it selects an event that has one of its finder's actions."""
         cluster_id = self.place.cluster_id
@@ -139,17 +143,14 @@ def make_rule(asked: AlertRule, place: Place, routes: Iterable[Route]) -> Rule:
 def _finder(asked: AlertRule, place: Place) -> Finder:
     if asked.kinds and not asked.actions and asked.query is None:
         return Finder(frozenset(), ())
-    found = finder(parse(query_text(asked, place.only_namespace)))
+    found = finder(parse(asked.query or ""))
+    if place.only_namespace is not None:
+        here = finder(Query((Term("namespace", (Value(place.only_namespace),)),)))
+        found = replace(found, tests=(*here.tests, *found.tests))
     if not asked.actions:
         return found
     named = frozenset().union(*(actions_of(pattern) for pattern in asked.actions))
     return replace(found, actions=found.actions & named)
-
-
-def query_text(asked: AlertRule, only_namespace: str | None) -> str:
-    """Return the query of a rule with the namespace that it is confined to; not its actions."""
-    narrow = "" if only_namespace is None else f"namespace:{only_namespace}"
-    return f"{asked.query or ''} {narrow}".strip()
 
 
 def is_active(rule: AlertRule) -> bool:
