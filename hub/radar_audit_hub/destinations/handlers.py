@@ -69,10 +69,15 @@ async def show_destination(request: web.Request) -> web.Response:
     """Answer with one destination."""
     caller = await require(request, OWNER, scope=ORG_READ_SCOPE)
     no_parameters(request)
+    return json_document(await load(request, caller))
+
+
+async def load(request: web.Request, caller: Principal) -> dict[str, Any]:
+    """Return the destination that the path names, as the API shows it. Raises NotFoundError."""
     async with request.app[HUB].db.read() as conn:
         row = await named(conn, request)
         answer = await _shown(conn, caller.org_id, [row])
-    return json_document(answer[0])
+    return answer[0]
 
 
 async def create_destination(request: web.Request) -> web.Response:

@@ -77,10 +77,15 @@ async def show_delivery(request: web.Request) -> web.Response:
     """Answer with one message: what it tells, and what was sent and answered."""
     caller = await require(request, OWNER, scope=SCOPE)
     no_parameters(request)
+    return json_document(await load(request, caller))
+
+
+async def load(request: web.Request, caller: Principal) -> dict[str, Any]:
+    """Return the message that the path names, with all attempts. Raises NotFoundError."""
     async with request.app[HUB].db.read() as conn:
         found = await delivery(conn, request, await named(conn, request))
         attempts = await attempts_of(conn, caller.org_id, [found.id])
-    return json_document(shown.whole_delivery(found, attempts[found.id]))
+    return shown.whole_delivery(found, attempts[found.id])
 
 
 async def delivery(conn: Connection, request: web.Request, row: DestinationRow) -> Message:

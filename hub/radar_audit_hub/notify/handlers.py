@@ -21,7 +21,7 @@ from radar_audit_events.policy_wire import (
 
 from radar_audit_hub.audit.access_log import note_read
 from radar_audit_hub.auth.access import require
-from radar_audit_hub.auth.principal import OWNER, READ_SCOPE
+from radar_audit_hub.auth.principal import OWNER, READ_SCOPE, Principal
 from radar_audit_hub.bodies import decode_body, read_body
 from radar_audit_hub.context import HUB
 from radar_audit_hub.declarations import declare
@@ -33,7 +33,7 @@ from radar_audit_hub.retention.in_force import read
 from radar_audit_hub.retention.policy import floors
 from radar_audit_hub.store.notify_following import get_followed_org
 
-from .previewing import MAX_DAYS, preview
+from .previewing import MAX_DAYS, Preview, preview
 from .rules import Place
 
 MAX_BODY_BYTES = 128 * 1024
@@ -65,14 +65,24 @@ def routes() -> list[web.RouteDef]:
 
 async def show(request: web.Request) -> web.Response:
     """Answer with what each rule would have told over the last days."""
-    hub = request.app[HUB]
     # A token needs the right to read: the answer shows events.
     caller = await require(request, OWNER, scope=READ_SCOPE)
     no_parameters(request)
     raw = await read_body(
-        request, limit_bytes=MAX_BODY_BYTES, timeout_seconds=hub.settings.body_timeout_seconds
+        request,
+        limit_bytes=MAX_BODY_BYTES,
+        timeout_seconds=request.app[HUB].settings.body_timeout_seconds,
     )
     order = decode_body(raw, _order, PreviewOrder.__struct_fields__)
+    return json_document({"days": order.days, "rules": await tried(request, caller, order)})
+
+
+async def tried(request: web.Request, caller: Principal, order: PreviewOrder) -> list[Preview]:
+    """Return what each rule would have told over the last days; it counts as a read of the log.
+
+    Raises InvalidBodyError, DocumentQueryError, UnknownActionError.
+    """
+    hub = request.app[HUB]
     refuse_mistakes(order.rules, order.only_namespace, order.days)
     now_ms = hub.now_ms()
     async with hub.db.read() as conn:
@@ -87,7 +97,7 @@ async def show(request: web.Request) -> web.Response:
         now_ms=now_ms,
     )
     await note_read(hub, caller)
-    return json_document({"days": order.days, "rules": found})
+    return found
 
 
 def refuse_mistakes(rules: Sequence[AlertRule], only_namespace: str | None, days: int) -> None:
