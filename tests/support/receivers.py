@@ -94,6 +94,9 @@ class Receiver:
                 assert request.transport is not None
                 request.transport.write(b"\x00\xff not HTTP\r\n\r\n")
                 request.transport.close()
+            case "echo":
+                said = f"{request.path_qs} {body.decode()} {dict(request.headers)}"
+                return web.Response(status=reply.status, text=said)
             case "gigabyte":
                 return await self._gigabyte(request, reply)
         return web.Response(status=reply.status, text=reply.text, headers=reply.headers)

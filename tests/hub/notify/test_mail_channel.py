@@ -1,0 +1,105 @@
+"""Notifications by mail reach a real SMTP server, once accepted for good, with both parts."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trustme
+from radar_audit_events.policy_wire import Destination, EmailTarget
+from radar_audit_hub.settings_mail import SmtpSettings
+
+from tests.support.mail_server import MailServer, mail_server
+from tests.support.notify_world import NotifyWorld, notify_settings, notify_world
+
+TO = ["ops@acme.com", "sec@acme.com"]
+
+
+@dataclass
+class MailWorld:
+    """A hub and the mail server that it is set to."""
+
+    world: NotifyWorld
+    server: MailServer
+
+    async def send(self) -> str:
+        """Put a message for the addresses and try it once."""
+        target = Destination(name="ops", email=EmailTarget(to=TO))
+        await self.world.set_destinations([target])
+        (message_id,) = await self.world.put("ops")
+        await self.world.deliver()
+        return message_id
+
+
+@pytest.fixture
+async def mail(
+    sqlite_url: str, authority: trustme.CA, tmp_path: Path, receiver_tls: ssl.SSLContext
+) -> AsyncIterator[MailWorld]:
+    async with mail_server(starttls=receiver_tls) as server:
+        settings = notify_settings(authority, tmp_path)
+        smtp = SmtpSettings(
+            host="127.0.0.1",
+            port=server.port,
+            sender="audit@acme.com",
+            ca_file=settings.ca_file,
+            timeout_seconds=5,
+        )
+        async with notify_world(sqlite_url, settings, smtp=smtp) as world:
+            yield MailWorld(world, server)
+
+
+async def test_mail_goes_to_all_addresses_at_once_with_its_headers(mail: MailWorld) -> None:
+    message_id = await mail.send()
+    (got,) = mail.server.mails
+    assert mail.server.encrypted == [True]
+    assert mail.server.recipients == [TO]
+    assert got["To"] == "ops@acme.com, sec@acme.com"
+    assert got["Message-ID"] == f"<{message_id}@acme.com>"
+    assert got["Auto-Submitted"] == "auto-generated"
+    assert got["List-Unsubscribe"].endswith("/orgs/org_x/destinations>")
+    assert "[warning] alice@acme.com opened a terminal" in got["Subject"]
+    parts = {part.get_content_type(): part.get_content() for part in got.iter_parts()}
+    for text in parts.values():
+        for fact in ("alice@acme.com", "pod.exec_started", "payments", "/audit?q=id:ae_"):
+            assert fact in text
+    assert sorted(parts) == ["text/html", "text/plain"]
+    (attempt,) = await mail.world.attempts(message_id)
+    assert (attempt.outcome, attempt.receiver_status) == ("delivered", 250)
+
+
+async def test_mail_that_is_refused_for_a_while_is_tried_again_under_its_id(
+    mail: MailWorld,
+) -> None:
+    mail.server.replies = ["451 later", "451 later"]
+    message_id = await mail.send()
+    (attempt,) = await mail.world.attempts(message_id)
+    assert (attempt.outcome, attempt.error) == ("retry", "the mail server answered 451")
+    await mail.world.deliver(10_000)
+    assert [got["Message-ID"] for got in mail.server.mails] == [f"<{message_id}@acme.com>"]
+
+
+async def test_mail_that_is_refused_for_good_is_not_tried_again(mail: MailWorld) -> None:
+    mail.server.replies = ["550 no such user", "550 no such user"]
+    message_id = await mail.send()
+    assert (await mail.world.message(message_id)).state == "failed"
+
+
+async def test_one_address_that_is_refused_keeps_no_other_from_its_mail(mail: MailWorld) -> None:
+    mail.server.replies = ["550 no such user"]
+    message_id = await mail.send()
+    assert mail.server.recipients == [["sec@acme.com"]]
+    (attempt,) = await mail.world.attempts(message_id)
+    assert attempt.response == '{"accepted": 1, "refused": 1}'
+
+
+async def test_hub_without_a_mail_server_prints_the_mail(
+    world: NotifyWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await world.set_destinations([Destination(name="ops", email=EmailTarget(to=TO))])
+    (message_id,) = await world.put("ops")
+    await world.deliver()
+    assert (await world.message(message_id)).state == "delivered"
+    assert "opened a terminal" in capsys.readouterr().err
