@@ -46,6 +46,12 @@ bench: bootstrap ## Measure, as ratios within one run
 images: bootstrap ## Build the images as OCI archives, without Docker (docs/releasing.md)
 	@$(BIN)/python -m scripts.images $(ARGS)
 
+pages: bootstrap ## Walk the pages in Debian's Chromium (docs/pages.md)
+	@$(BIN)/pytest tests/pages -n0 --timeout 300 $(ARGS)
+
+screenshots: bootstrap ## Photograph every page into build/screenshots
+	@$(BIN)/python -m tests.pages.photographs $(ARGS)
+
 cluster-up: bootstrap ## Start a Kubernetes to test against (the first time builds it: docs/cluster.md)
 	@$(BIN)/python -m tests.cluster up $(ARGS)
 
@@ -91,5 +97,5 @@ clean: ## Remove what the targets made; data/ (the log of make run) stays
 bootstrap:
 	@scripts/bootstrap
 
-.PHONY: help run test check format-check lint imports types e2e smoke torture bench images cluster-up cluster-down cluster-status docs format clean bootstrap \
+.PHONY: help run test check format-check lint imports types e2e smoke torture bench pages screenshots images cluster-up cluster-down cluster-status docs format clean bootstrap \
 	release-login release-check release-images release-chart release-sbom release-sign release-provenance

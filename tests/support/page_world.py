@@ -61,6 +61,7 @@ class PageWorld:
     hub: HubUnderTest
     loop: asyncio.AbstractEventLoop
     browsers: dict[str, Browser] = field(default_factory=dict)
+    event_id: str = ""
 
     @property
     def url(self) -> str:
@@ -134,7 +135,9 @@ async def fill(world: PageWorld) -> None:
                 await insert_member(conn, org_id, user.id, role, NOW_MS)
     for role in (*ROLES, "nobody"):
         world.browsers[role] = await signed_in(hub, f"user_{role}")
-    rows = [prepare(event, os.urandom(32), key) for event, key in log()]
+    events = log()
+    world.event_id = next(e.id for e, _ in reversed(events) if e.action == "pod.exec_ended")
+    rows = [prepare(event, os.urandom(32), key) for event, key in events]
     await append_batch(hub.hub.db, FULL, rows, NOW_MS)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 from aiohttp import web
@@ -47,7 +48,7 @@ from .log_filter import ALL, FORM_NAMES, RANGES, FilterMistakeError, LogFilter, 
 from .rendering import page, see_other
 from .retention_words import retention_words
 from .visits import OrgVisit, org_visit
-from .zones import field_text, zone_of
+from .zones import field_text, is_field_text, zone_of
 
 PAGE_ROWS = 50
 _MAX_SUGGESTIONS = 200
@@ -124,7 +125,7 @@ def _position(found: LogFilter, text: str | None, org_id: str, now_ms: int) -> c
 
 
 async def _overview(
-    hub: Hub, visit: OrgVisit, found: LogFilter, floors: Floors, now_ms: int, zone: Any
+    hub: Hub, visit: OrgVisit, found: LogFilter, floors: Floors, now_ms: int, zone: ZoneInfo
 ) -> dict[str, Any]:
     """Return the counts and the histogram of a filter."""
     org_id, asked = visit.caller.org_id, found.whole_query(now_ms)
@@ -157,7 +158,7 @@ async def _controls(
     visit: OrgVisit,
     found: LogFilter,
     given: Mapping[str, str],
-    zone: Any,
+    zone: ZoneInfo,
     counts: Facets | None,
 ) -> dict[str, Any]:
     """Return what the filter's form shows, and what it suggests."""
@@ -176,13 +177,18 @@ async def _controls(
         "target_types": TARGET_TYPES,
         "ranges": RANGES,
         "range_value": "custom" if created is not None else found.range_name or ALL,
-        "from_value": given.get("from", field_text(created.from_ms if created else None, zone)),
-        "to_value": given.get("to", field_text(created.to_ms if created else None, zone)),
+        "from_value": _field(given.get("from"), created.from_ms if created else None, zone),
+        "to_value": _field(given.get("to"), created.to_ms if created else None, zone),
         "values": {key: found.value_of(key) for key in ("action", "type", "actor")},
         "query_text": found.text,
         "people": list(dict.fromkeys([*(one.email for one in members), *seen]))[:_MAX_SUGGESTIONS],
         "views": [(one, _filter_of(one)) for one in views],
     }
+
+
+def _field(given: str | None, time_ms: int | None, zone: ZoneInfo) -> str:
+    """Return what a field for a time holds: what was typed, as far as such a field can hold it."""
+    return given if given and is_field_text(given) else field_text(time_ms, zone)
 
 
 async def _mistaken(

@@ -84,10 +84,15 @@ def field_text(time_ms: int | None, zone: ZoneInfo) -> str:
     return found.strftime("%Y-%m-%dT%H:%M" if time_ms % 60_000 == 0 else "%Y-%m-%dT%H:%M:%S")
 
 
+def is_field_text(text: str) -> bool:
+    """Tell whether a form's field for date and time can hold a text."""
+    return _LOCAL.match(text) is not None
+
+
 def field_time(text: str, zone: ZoneInfo) -> int:
     """Read such a field as Unix ms. Raises ValueError that says what would be right."""
     try:
-        if not _LOCAL.match(text):
+        if not is_field_text(text):
             raise ValueError
         found = datetime.fromisoformat(text).replace(tzinfo=zone).timestamp()
     except (ValueError, OverflowError):

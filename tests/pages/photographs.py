@@ -1,0 +1,53 @@
+"""Photographs of every page, to be looked at: `make screenshots` writes build/screenshots.
+
+Owns the run: each page as the owner, light and dark, on a phone and on a wide screen. Never
+compares them with anything: that is for people.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.pages.walk import OUTSIDE, STOPS, path_of
+from tests.support.chromium import PHONE, WIDE, chromium
+from tests.support.page_world import page_world
+
+FOLDER = Path("build") / "screenshots"
+_SIZES = {390: PHONE, 1440: WIDE}
+_SCHEMES: tuple[Any, ...] = ("light", "dark")
+
+
+def photograph(folder: Path, only: list[str]) -> int:
+    """Write the pictures of all pages, or of those that are named, and return how many."""
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = 0
+    with (
+        tempfile.TemporaryDirectory() as data,
+        page_world(Path(data)) as world,
+        chromium(world) as browser,
+    ):
+        for (width, size), scheme in itertools.product(_SIZES.items(), _SCHEMES):
+            for role, stops in (("owner", STOPS), (None, OUTSIDE)):
+                with browser.tab(role, size=size, scheme=scheme) as tab:
+                    for stop in stops:
+                        if only and stop.name not in only:
+                            continue
+                        tab.open(path_of(stop, world))
+                        name = f"{stop.name}-{width}-{scheme}.png"
+                        tab.page.screenshot(path=folder / name, full_page=width == 390)
+                        taken += 1
+    return taken
+
+
+def main() -> None:
+    """Photograph the pages that the command line names, all of them without a name."""
+    taken = photograph(FOLDER, sys.argv[1:])
+    print(f"{taken} pictures in {FOLDER}")  # noqa: T201 - a program for people
+
+
+if __name__ == "__main__":
+    main()

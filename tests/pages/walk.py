@@ -1,0 +1,58 @@
+"""The pages to be walked: their addresses, and who may see them.
+
+Owns the list. Every page is opened as each role, checked by axe and photographed; one that is
+added to the hub is added here. {org} is the org with a log, {empty} the one without, {event} and
+{cluster} what the full one has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.support.page_world import EMPTY, FULL, PageWorld
+
+ROLES = ("owner", "auditor", "member", "viewer")
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A page: `who` may see it (empty: it needs no session), and the status they get."""
+
+    name: str
+    path: str
+    who: tuple[str, ...] = ROLES
+    status: int = 200
+
+
+READERS = ("owner", "auditor")
+OWNER = ("owner",)
+STOPS = (
+    Stop("activity", "/orgs/{org}/activity", READERS),
+    Stop("activity-filtered", "/orgs/{org}/activity?q=action:pod.*&range=24h", READERS),
+    Stop("activity-mistake", "/orgs/{org}/activity?q=actoin:x", READERS, 400),
+    Stop("activity-nothing", "/orgs/{org}/activity?q=nothing-has-this-word", READERS),
+    Stop("activity-empty", "/orgs/{empty}/activity", READERS),
+    Stop("activity-custom", "/orgs/{org}/activity?q=created:>=2026-11-15", READERS),
+    Stop("event", "/orgs/{org}/activity/{event}", READERS),
+    Stop("event-unknown", "/orgs/{org}/activity/ae_00000000000000000000000000", READERS, 404),
+    Stop("sessions", "/orgs/{org}/sessions", READERS),
+    Stop("sessions-open", "/orgs/{org}/sessions?state=open", READERS),
+    Stop("sessions-empty", "/orgs/{empty}/sessions", READERS),
+    Stop("org-unknown", "/orgs/org_nobody_has", ROLES, 404),
+    Stop("nothing-here", "/nothing/here", ROLES, 404),
+    Stop("orgs", "/", ROLES),
+    Stop("new-org", "/orgs/new", ROLES),
+    Stop("preferences", "/preferences", ROLES),
+    Stop("invitation", "/invitations/accept", ROLES),
+)
+OUTSIDE = (
+    Stop("sign-in", "/signin"),
+    Stop("sign-in-link", "/api/auth/link/rhl_" + "A" * 43),
+    Stop("sign-in-refused", "/api/auth/oidc/callback?state=x&code=y", status=404),
+    Stop("invitation-outside", "/invitations/accept"),
+)
+
+
+def path_of(stop: Stop, world: PageWorld) -> str:
+    """Return the address of a stop in this world."""
+    return stop.path.format(org=FULL, empty=EMPTY, event=world.event_id, cluster="cl_1")
