@@ -84,6 +84,7 @@ release-provenance: bootstrap ## Attest where the chart comes from
 
 docs: bootstrap ## Write the generated pages of docs/
 	@$(BIN)/python scripts/settings_docs.py
+	@$(BIN)/python scripts/values_docs.py
 	@$(BIN)/python scripts/metrics_docs.py
 
 format: bootstrap ## Format the code and mend what lint can mend
