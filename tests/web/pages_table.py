@@ -23,6 +23,7 @@ class Row:
 
 
 _ORG = "/orgs/{org_id}"
+_DESTINATION = _ORG + "/notifications/destinations/{destination_id}"
 
 TABLE = (
     Row("GET", "/", PERSON, 303),
@@ -64,6 +65,21 @@ TABLE = (
     Row("GET", f"{_ORG}/tokens", "owner member"),
     Row("POST", f"{_ORG}/tokens", "owner member", 422),
     Row("POST", f"{_ORG}/tokens/{{pat_id}}/revoke", "owner member", 404),
+    Row("GET", f"{_ORG}/notifications", "owner"),
+    Row("GET", f"{_ORG}/notifications/destinations/new", "owner"),
+    Row("POST", f"{_ORG}/notifications/destinations/new", "owner", 422),
+    Row("GET", f"{_DESTINATION}", "owner", 404),
+    Row("POST", f"{_DESTINATION}", "owner", 404),
+    Row("POST", f"{_DESTINATION}/test", "owner", 404),
+    Row("POST", f"{_DESTINATION}/enable", "owner", 404),
+    Row("POST", f"{_DESTINATION}/delete", "owner", 404),
+    Row("POST", f"{_DESTINATION}/replay", "owner", 404),
+    Row("GET", f"{_DESTINATION}/deliveries/{{message_id}}", "owner", 404),
+    Row("GET", f"{_ORG}/notifications/rules/new", "owner"),
+    Row("POST", f"{_ORG}/notifications/rules/new", "owner", 409),
+    Row("GET", f"{_ORG}/notifications/rules/{{rule}}", "owner", 404),
+    Row("POST", f"{_ORG}/notifications/rules/{{rule}}", "owner", 404),
+    Row("POST", f"{_ORG}/notifications/rules/{{rule}}/delete", "owner", 404),
     Row("GET", f"{_ORG}/retention", "owner"),
     Row("POST", f"{_ORG}/retention", "owner", 422),
     Row("POST", f"{_ORG}/retention/holds", "owner", 409),

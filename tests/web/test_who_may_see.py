@@ -15,6 +15,9 @@ PARTS = {
     "invitation_id": "inv_nothing",
     "cluster_id": "cl_nothing",
     "pat_id": "pat_nothing",
+    "destination_id": "nd_nothing",
+    "message_id": "msg_nothing",
+    "rule": "nothing",
 }
 
 

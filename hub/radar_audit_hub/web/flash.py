@@ -33,6 +33,9 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "upgrade_asked": "The upgrade is requested.",
         "hold_added": "The hold is in force. What it selects is kept until it is released.",
         "hold_released": "The hold is released. What only it kept expires now.",
+        "destination_deleted": "The destination is deleted.",
+        "rule_deleted": "The rule is deleted.",
+        "replayed": "It is sent again.",
         "cluster_deleted": "The cluster is removed. Its events stay in the log.",
         "zone_set": "Times are shown in your time zone.",
     }

@@ -44,6 +44,7 @@ GROUPS = (
             Item("Members", "members", (OWNER,)),
             Item("Clusters", "clusters", EVERYBODY),
             Item("Access tokens", "tokens", (OWNER, MEMBER)),
+            Item("Notifications", "notifications", (OWNER,)),
             Item("Retention", "retention", (OWNER,)),
             Item("Plan and billing", "billing", (OWNER,)),
             Item("Sign-in", "sign-in", (OWNER,)),

@@ -7,10 +7,32 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from . import clusters, organization, people, plan, retention, sign_in, tokens
+from . import (
+    clusters,
+    deliveries,
+    destinations,
+    organization,
+    people,
+    plan,
+    retention,
+    rules,
+    sign_in,
+    tokens,
+)
 
 
 def routes() -> list[web.RouteDef]:
     """Return the routes of all settings' pages."""
-    parts = (organization, people, clusters, tokens, retention, plan, sign_in)
+    parts = (
+        organization,
+        people,
+        clusters,
+        tokens,
+        destinations,
+        deliveries,
+        rules,
+        retention,
+        plan,
+        sign_in,
+    )
     return [route for part in parts for route in part.routes()]

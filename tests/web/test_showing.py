@@ -1,0 +1,79 @@
+"""Text that anybody may have chosen is shown harmlessly, and nothing of it is lost."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from radar_audit_hub.web.showing import is_deceptive, json_text, plain_name, shown
+
+from tests.support.pages import Elements
+
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
+
+
+class Balanced(HTMLParser):
+    """Counts what is open."""
+
+    depth = 0
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.depth += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        self.depth -= 1
+
+
+@given(ANY_TEXT)
+def test_no_text_becomes_markup_or_deceives(text: str) -> None:
+    made = str(shown(text))
+    found = Elements(made)
+    assert {tag for tag, _ in found.tags} <= {"bdi", "span"}
+    checked = Balanced()
+    checked.feed(made)
+    assert checked.depth == 0
+    assert not [char for char in made if is_deceptive(char)]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("<script>", "&lt;script&gt;"),
+        ('" onclick="x', "&#34; onclick=&#34;x"),
+        ("a\u202eb", "U+202E"),
+        ("a\u2067b", "U+2067"),
+        ("a\u200bb", "U+200B"),
+        ("a\x1b[31m", "U+001B"),
+        ("a\nb", "U+000A"),
+        ("\u3164", "U+3164"),
+    ],
+)
+def test_what_deceives_is_spelled_out(text: str, part: str) -> None:
+    assert part in shown(text)
+
+
+def test_marks_on_one_letter_do_not_paint_over_other_lines() -> None:
+    assert shown("e\u0301") == "<bdi>e\u0301</bdi>"
+    assert str(shown("Z" + "\u0301" * 50)).count("\u0301") == 3
+
+
+def test_a_long_text_is_cut_and_says_how_long_it_is() -> None:
+    made = shown("x" * 10_000)
+    assert "10,000 characters" in made
+    assert len(made) < 300
+    assert "x" * 10_000 in shown("x" * 10_000, 12_000)
+
+
+@given(st.recursive(ANY_TEXT | st.integers(), lambda inner: st.lists(inner, max_size=3)))
+def test_json_is_the_same_json_without_what_deceives(value: object) -> None:
+    text = json_text(value)
+    assert json.loads(text) == value
+    assert not [char for char in text if char != "\n" and is_deceptive(char)]
+
+
+@given(ANY_TEXT)
+def test_a_name_for_an_attribute_has_no_hidden_characters(text: str) -> None:
+    assert not [char for char in plain_name(text) if is_deceptive(char)]
