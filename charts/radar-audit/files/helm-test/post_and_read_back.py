@@ -1,9 +1,9 @@
 """Posts a synthetic terminal to the hub and reads it back: what `helm test` runs in a pod.
 
 Owns one start and one end of a terminal in a pod that is called after the test. Told by variables:
-HUB_URL, TOKEN_FILE, POD, NAMESPACE, and with READER_TOKEN_FILE also ORG_ID. The same batch is posted
-twice: the hub calls the second one duplicates only if it has read the first from its store. With a
-reader's token the log itself is asked. Needs Python's standard library alone.
+HUB_URL, TOKEN_FILE, POD, NAMESPACE, and with READER_TOKEN_FILE also ORG_ID. The same batch is
+posted twice: the hub calls the second one duplicates only if it has read the first from its store.
+With a reader's token the log itself is asked. Needs Python's standard library alone.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ def main() -> int:
 
 
 def batch(now_seconds: int) -> dict[str, Any]:
-    """Return one terminal of this pod, started and ended now."""
+    """Return one terminal of this pod, half a second long."""
     session = f"{os.environ['POD']}-{now_seconds}"[-64:]
     pod = {"namespace": os.environ["NAMESPACE"], "pod": os.environ["POD"]}
-    end = {"duration_ms": 0, "end_reason": "client_closed", "observed": True}
-    now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(now_seconds))
-    common = {"session_id": session, "created_at": now}
-    started = {"action": "pod.exec_started", "metadata": pod, **common}
-    ended = {"action": "pod.exec_ended", "metadata": {**pod, **end}, **common}
-    return {"collector_id": "helm-test", "batch_id": session, "events": [started, ended]}
+    end = {"duration_ms": 500, "end_reason": "client_closed", "observed": True}
+    now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_seconds))
+    started = {"action": "pod.exec_started", "metadata": pod, "created_at": f"{now}.000Z"}
+    ended = {"action": "pod.exec_ended", "metadata": pod | end, "created_at": f"{now}.500Z"}
+    events = [each | {"session_id": session} for each in (started, ended)]
+    return {"collector_id": "helm-test", "batch_id": session, "events": events}
 
 
 def post(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ def look_up(session: str, ids: list[str]) -> None:
 
 
 def ask(path: str, token_file: str, body: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the hub's answer; a hub that is not there yet is asked again. Raises TestFailedError."""
+    """Return the hub's answer; one that is not there yet is asked again. Raises TestFailedError."""
     url = os.environ["HUB_URL"].rstrip("/") + path
     token = Path(token_file).read_text(encoding="utf-8").strip()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
