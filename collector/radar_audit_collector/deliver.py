@@ -175,7 +175,11 @@ class Deliverer:
         if not self.is_token_refused:
             _logger.error(
                 "the hub refuses the cluster token; rotate it or correct the setting",
-                extra={"status": exc.status, "waiting_events": self._spool.stats.events},
+                extra={
+                    "status": exc.status,
+                    "hub_says": exc.message,
+                    "waiting_events": self._spool.stats.events,
+                },
             )
         self.is_token_refused = True
         self._metrics.token_refused.set(1)

@@ -51,10 +51,11 @@ class HubUnreachableError(CollectorError):
 class HubRefusedTokenError(CollectorError):
     """The hub answered 401 or 403: the cluster token is wrong, rotated or revoked."""
 
-    def __init__(self, status: int) -> None:
-        """Keep the status for the log."""
+    def __init__(self, status: int, message: str = "") -> None:
+        """Keep the status, and the hub's sentence (bounded in length), for the log."""
         super().__init__(f"the hub refused the cluster token with {status}")
         self.status = status
+        self.message = message
 
 
 class HubRefusedBatchError(CollectorError):

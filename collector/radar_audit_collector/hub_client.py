@@ -184,12 +184,9 @@ def _judge(status: int, answer: bytes, retry_after: float | None) -> bytes:
     if status == 200:
         return answer
     if status in (401, 403):
-        raise HubRefusedTokenError(status)
+        raise HubRefusedTokenError(status, _problem(answer).detail[:_MAX_TEXT_CHARS])
     if status in _REFUSED_BATCH:
-        try:
-            problem = msgspec.json.decode(answer, type=_Problem)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            problem = _Problem()
+        problem = _problem(answer)
         raise HubRefusedBatchError(
             status, problem.code[:_MAX_TEXT_CHARS], problem.detail[:_MAX_TEXT_CHARS]
         )
@@ -199,6 +196,13 @@ def _judge(status: int, answer: bytes, retry_after: float | None) -> bytes:
         raise HubUnreachableError("status_5xx", retry_after)
     # A redirect, or a 404 of something that is not the hub: an admin's mistake, so keep trying.
     raise HubUnreachableError("redirect" if 300 <= status < 400 else "status_other", retry_after)
+
+
+def _problem(answer: bytes) -> _Problem:
+    try:
+        return msgspec.json.decode(answer, type=_Problem)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _Problem()
 
 
 def _retry_after(text: str | None) -> float | None:

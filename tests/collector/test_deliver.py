@@ -121,7 +121,7 @@ async def test_refused_token_pauses_is_reported_and_heals(tmp_path: Path, status
 
 
 async def test_rotated_token_is_read_from_its_file_long_before_the_pause_ends(
-    tmp_path: Path,
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "token"
     file.write_text("rhc_old\n")
@@ -131,6 +131,9 @@ async def test_rotated_token_is_read_from_its_file_long_before_the_pause_ends(
         await it.hub.until(lambda: it.deliverer.is_token_refused)
         file.write_text(TOKEN)
         await it.emptied()
+    # Why it was refused is the hub's to say: which account, which audience.
+    (refusal,) = [line for line in caplog.records if "refuses the cluster token" in line.message]
+    assert refusal.__dict__["hub_says"] == "the token is not known"
 
 
 async def test_rejected_event_goes_to_the_dead_letters_and_stops_nobody(tmp_path: Path) -> None:

@@ -220,7 +220,9 @@ async def test_where_it_is_off_or_for_people_an_accounts_token_is_nothing(
     hub: HubUnderTest, lite_hub: HubUnderTest, server: TokenReviewServer
 ) -> None:
     token = server.add(RADAR)
-    assert (await beat(hub, token)).status == 401
+    off = await beat(hub, token)
+    assert off.status == 401
+    assert "RADAR_AUDIT_HUB_KUBERNETES_LOGIN" in off.json["detail"]
     assert (await lite_hub.get("/api/me", token=token)).status == 401
     assert (await lite_hub.get("", token=token)).status == 401
     assert server.asked == []

@@ -31,6 +31,7 @@ from .kubernetes_login import KubernetesLogin
 from .principal import (
     LOGIN_COLLECTOR_SCOPES,
     NO_CLUSTER,
+    NO_LOGIN,
     ORG_GONE,
     ClusterPrincipal,
     Principal,
@@ -101,8 +102,10 @@ async def authenticate_cluster(request: web.Request) -> ClusterPrincipal:
     """
     hub = request.app[HUB]
     login = hub.kubernetes_login
-    jwt = None if login is None else _jwt(request)
-    if login is not None and jwt is not None:
+    jwt = _jwt(request)
+    if jwt is not None:
+        if login is None:
+            raise _refused(request, NO_LOGIN)
         return await _authenticate_account(request, login, jwt)
     digest = token_hash(bearer_token(request, "rhc"))
     async with hub.db.read() as connection:

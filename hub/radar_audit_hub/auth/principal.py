@@ -102,6 +102,11 @@ _REVOKED = Refused("revoked", "the token is revoked")
 _EXPIRED = Refused("expired", "the token has expired")
 _NO_MEMBER = Refused("no_member", "the token's user is no longer a member of its organization")
 ORG_GONE = Refused("org_deleted", "the token's organization is deleted")
+NO_LOGIN = Refused(
+    "no_login",
+    "this hub lets no ServiceAccount in; send a cluster token (rhc_), or set "
+    "RADAR_AUDIT_HUB_KUBERNETES_LOGIN",
+)
 NO_CLUSTER = Refused(
     "no_cluster",
     "no cluster of this hub is the one that ServiceAccounts log in to; "
