@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from radar_audit_hub.app import HubServer
 from radar_audit_hub.bootstrap import BootstrapError, Means, OrgOrder, create_org
 from radar_audit_hub.credentials import token_hash
 from radar_audit_hub.first_start import prepare_first_start
@@ -94,6 +95,26 @@ async def test_replicas_that_start_together_make_one_org(db: Database, database_
     finally:
         for each in others:
             await each.close()
+
+
+async def test_servers_make_the_first_org_before_they_serve(database_url: str) -> None:
+    facts = wanted()
+    settings = settings_for(
+        database_url, bootstrap=facts.bootstrap, kubernetes=facts.kubernetes, purge_enabled=False
+    )
+    servers = [
+        HubServer(settings, now_ms=lambda: NOW_MS, random_bytes=secrets.token_bytes)
+        for _ in range(2)
+    ]
+    try:
+        await asyncio.gather(*(server.start() for server in servers))
+        database = await Database.open(database_url, pool_size=3)
+        async with database.read() as connection:
+            assert [org.id for org in await list_orgs(connection)] == ["org_x"]
+        await database.close()
+    finally:
+        for server in servers:
+            await server.stop()
 
 
 async def test_a_start_after_the_first_changes_nothing(db: Database) -> None:
