@@ -40,11 +40,6 @@ Label the pods of Radar; the API server then puts the gateway into each new one:
   helm upgrade {{ $radar.release }} RADAR_CHART --version INSTALLED -n {{ $radar.namespace }} --reset-then-reuse-values \
     --set-string 'podLabels.{{ $injection.podLabel | replace "." "\\." }}=true' --wait
 {{- end }}
-
-See whether all is well, and watch what comes while you open a terminal in Radar:
-
-  radar-audit doctor
-  radar-audit tail -f
 {{- if $hub.enabled }}
 
 Sign in with a browser; the link works once, for ten minutes:
@@ -58,6 +53,14 @@ A token for radar-audit, shown once:
   kubectl -n {{ $namespace }} exec deploy/{{ $fullname }}-hub -- radar-audit-hub pat create --email {{ $hub.bootstrap.ownerEmail }}
   export RADAR_AUDIT_URL={{ include "radar-audit.hub.publicUrl" . }} RADAR_AUDIT_ORG={{ $hub.bootstrap.orgId }} RADAR_AUDIT_TOKEN=rhp_...
 {{- end }}
+
+See whether all is well, and watch what comes while you open a terminal in Radar:
+
+  radar-audit doctor
+    {{- if ne $namespace "radar-audit" }} -n {{ $namespace }}{{ end }}
+    {{- if ne $radar.namespace "radar" }} --radar-namespace {{ $radar.namespace }}{{ end }}
+    {{- if ne $radar.podSelector "app.kubernetes.io/name=radar" }} --radar-selector {{ $radar.podSelector }}{{ end }}
+  radar-audit tail -f
 {{- if .Values.tests.enabled }}
 
 Let a pod post a terminal and read it back:
