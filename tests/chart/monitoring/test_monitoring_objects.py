@@ -171,6 +171,7 @@ def test_alerts_can_be_left_out_by_name() -> None:
     assert alerts_of(rendered(metrics(prometheusRule=rule))) == expected
     done = helm(metrics(prometheusRule=rule | {"exclude": ["HubDwn"]}))
     assert done.returncode != 0
+    assert alerts_of(rendered(metrics(prometheusRule=rule | {"exclude": NAMES}))) == []
     assert "no alert is named HubDwn; there are CertificateExpiring," in done.stderr
 
 
