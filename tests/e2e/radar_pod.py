@@ -66,7 +66,9 @@ class Variant:
 
 
 class RadarPod:
-    """The running pod."""
+    """The running pod; the names are of its two containers and of its namespace."""
+
+    namespace, client_container, sidecar_container = NAMESPACE, CLIENT, SIDECAR
 
     def __init__(self, cluster: MachineCluster, name: str) -> None:
         """Take the pod of a cluster; see `running_pod`."""
@@ -75,7 +77,7 @@ class RadarPod:
 
     def told(self) -> dict[str, Any]:
         """Return the pod as the API server has it."""
-        text = self.cluster.kubectl("-n", NAMESPACE, "get", "pod", self.name, "-o", "json")
+        text = self.cluster.kubectl("-n", self.namespace, "get", "pod", self.name, "-o", "json")
         told: dict[str, Any] = json.loads(text)
         return told
 
@@ -87,17 +89,17 @@ class RadarPod:
     def container(self, name: str) -> dict[str, Any]:
         """Return the status of a container."""
         status = self.status()
-        every = [*status["initContainerStatuses"], *status["containerStatuses"]]
+        every = [*status.get("initContainerStatuses", ()), *status["containerStatuses"]]
         (found,) = (each for each in every if each["name"] == name)
         return dict(found)
 
     def restarts(self) -> int:
         """Return how often the sidecar was started anew."""
-        return int(self.container(SIDECAR)["restartCount"])
+        return int(self.container(self.sidecar_container)["restartCount"])
 
     def kill_sidecar(self) -> None:
         """End the sidecar as the kernel does when memory is short: kill -9."""
-        task = self.container(SIDECAR)["containerID"].removeprefix("containerd://")
+        task = self.container(self.sidecar_container)["containerID"].removeprefix("containerd://")
         self._ctr("tasks", "kill", "--all", "--signal", "SIGKILL", task)
 
     def enter(
@@ -163,7 +165,9 @@ class RadarPod:
     def files_with(self, word: str) -> list[str]:
         """Return the files that hold `word`: of the sidecar's volumes and of its logs."""
         folders = [f"{self.volumes()}/kubernetes.io~empty-dir/{name}" for name in _OWN_VOLUMES]
-        folders.append(f"/var/log/pods/{NAMESPACE}_{self.name}_{self.told()['metadata']['uid']}")
+        folders.append(
+            f"/var/log/pods/{self.namespace}_{self.name}_{self.told()['metadata']['uid']}"
+        )
         search = self.cluster.in_node(["grep", "-rlF", "-e", word, *folders])
         done = subprocess.run(search, capture_output=True, text=True, check=False)
         assert done.returncode in (0, 1), done.stderr
@@ -171,7 +175,7 @@ class RadarPod:
 
     def sidecar_pids(self) -> list[int]:
         """Return the sidecar's processes, as the node counts."""
-        task = self.container(SIDECAR)["containerID"].removeprefix("containerd://")
+        task = self.container(self.sidecar_container)["containerID"].removeprefix("containerd://")
         listed = self._ctr("tasks", "ps", task).splitlines()[1:]
         return [int(line.split()[0]) for line in listed]
 
@@ -198,7 +202,7 @@ class RadarPod:
 
     def delete(self) -> None:
         """Delete the pod as its Deployment would, and wait until it is gone."""
-        words = ["-n", NAMESPACE, "delete", "pod", self.name]
+        words = ["-n", self.namespace, "delete", "pod", self.name]
         self.cluster.kubectl(*words, timeout_seconds=60)
 
     def counted(self, name: str) -> float:
@@ -212,11 +216,13 @@ class RadarPod:
 
     def log(self) -> str:
         """Return what the sidecar has logged since its last start."""
-        return self.cluster.kubectl("-n", NAMESPACE, "logs", self.name, "-c", SIDECAR)
+        return self.cluster.kubectl(
+            "-n", self.namespace, "logs", self.name, "-c", self.sidecar_container
+        )
 
     def find_client(self) -> None:
         """Note the client's process, as the node counts."""
-        task = self.container(CLIENT)["containerID"].removeprefix("containerd://")
+        task = self.container(self.client_container)["containerID"].removeprefix("containerd://")
         for line in self._ctr("tasks", "ls").splitlines():
             if line.startswith(task):
                 self._client_pid = int(line.split()[1])
