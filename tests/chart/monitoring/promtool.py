@@ -14,15 +14,15 @@ from typing import Any
 import yaml
 
 from tests.chart.monitoring.alert_case import Case
-from tests.support.debian_programs import unpacked
+from tests.cluster.tools import promtool_path
 
 ALERTS = Path(__file__).parents[3] / "charts" / "radar-audit" / "files" / "alerts"
 
 
 @cache
 def promtool() -> str:
-    """Return the program. ProgramMissingError with the command to type."""
-    return str(unpacked("promtool", "prometheus"))
+    """Return the program. ClusterError with the command to type."""
+    return str(promtool_path())
 
 
 def run(*words: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
