@@ -153,50 +153,70 @@ def _figures(**facts: Any) -> Callable[[World], None]:
     return change
 
 
-@pytest.mark.parametrize(
-    ("change", "check", "state", "sentence"),
+# Each group is of faults in different things, which are told at once.
+_FAULTS: list[list[tuple[Callable[[World], None], str, str, str]]] = [
     [
         (_no_gateway, "gateway-present", "fail", "no gateway in radar-0"),
-        (_ordinary_init_container, "gateway-present", "fail", "no gateway in radar-0"),
-        (_env_gone, "gateway-present", "fail", "KUBERNETES_SERVICE_HOST"),
-        (_no_pod, "gateway-present", "fail", "--radar-selector"),
-        (_only_ended_pods, "gateway-present", "fail", "--radar-selector"),
-        (_no_gateway, "gateway-ready", "unknown", "no gateway"),
-        (_crash_loop, "gateway-ready", "fail", "CrashLoopBackOff"),
-        (_often_restarted, "gateway-ready", "warn", "restarted often"),
-        (_figures(connections=0), "calls-pass", "fail", "no connection through the gateway"),
-        (_figures(reachable=False), "calls-pass", "fail", "does not reach the API server"),
-        (_no_gateway, "calls-pass", "unknown", "no gateway"),
-        (_figures(refused=True), "hub-from-gateway", "fail", "refuses the token"),
-        (_figures(heartbeats=0), "hub-from-gateway", "fail", "has never reached the hub"),
         (_values_lost, "radar-values", "fail", "the volume radar-audit-token"),
-        (_template_without_gateway, "radar-values", "fail", "init container radar-audit"),
-        (_mount_lost, "radar-values", "fail", "the mount at /var/run/secrets"),
         (_no_exec, "pod-exec", "warn", "rbac.podExec"),
-        (_not_restricted, "pod-security", "fail", "seccompProfile"),
         (_no_crd, "crds", "fail", "auditpolicies.audit.radarhq.io is not installed"),
-        (_crd_not_served, "crds", "fail", "not established"),
         (_no_operator, "operator", "warn", "no operator in the namespace radar-audit"),
         (_hub_not_ready, "hub", "fail", "0 of 1 pods of radar-audit-hub are ready"),
-        (_hub_scaled_down, "hub", "fail", "scaled to 0"),
         (_audithub_not_ready, "audithubs", "fail", "TokenRefused, the hub says 401"),
+    ],
+    [
+        (_ordinary_init_container, "gateway-present", "fail", "no gateway in radar-0"),
+        (_template_without_gateway, "radar-values", "fail", "init container radar-audit"),
+        (_crd_not_served, "crds", "fail", "not established"),
+        (_hub_scaled_down, "hub", "fail", "scaled to 0"),
         (_audithub_unseen, "audithubs", "fail", "has not looked at"),
+    ],
+    [
+        (_env_gone, "gateway-present", "fail", "KUBERNETES_SERVICE_HOST"),
+        (_figures(connections=0), "calls-pass", "fail", "no connection through the gateway"),
+        (_mount_lost, "radar-values", "fail", "the mount at /var/run/secrets"),
+    ],
+    [
+        (_no_pod, "gateway-present", "fail", "--radar-selector"),
+        (_not_restricted, "pod-security", "fail", "seccompProfile"),
+    ],
+    [
+        (_only_ended_pods, "gateway-present", "fail", "--radar-selector"),
+    ],
+    [
+        (_no_gateway, "gateway-ready", "unknown", "no gateway"),
+    ],
+    [
+        (_crash_loop, "gateway-ready", "fail", "CrashLoopBackOff"),
+        (_figures(reachable=False), "calls-pass", "fail", "does not reach the API server"),
+    ],
+    [
+        (_often_restarted, "gateway-ready", "warn", "restarted often"),
+        (_figures(refused=True), "hub-from-gateway", "fail", "refuses the token"),
+    ],
+    [
+        (_no_gateway, "calls-pass", "unknown", "no gateway"),
+    ],
+    [
+        (_figures(heartbeats=0), "hub-from-gateway", "fail", "has never reached the hub"),
         (_old_gateway, "versions", "warn", "0.0.9: gateway"),
     ],
-)
+]
+
+
+@pytest.mark.parametrize("faults", _FAULTS)
 def test_what_is_wrong_is_named_and_nothing_else_is_blamed(
     kubectl: KubectlStandIn,
     cli: Cli,
-    change: Callable[[World], None],
-    check: str,
-    state: str,
-    sentence: str,
+    faults: list[tuple[Callable[[World], None], str, str, str]],
 ) -> None:
-    change(kubectl.world)
+    for change, _, _, _ in faults:
+        change(kubectl.world)
     kubectl.install()
     code, found = told(cli)
-    assert found[check][0] == state
-    assert sentence in found[check][1]
+    for _, check, state, sentence in faults:
+        assert found[check][0] == state
+        assert sentence in found[check][1]
     assert code == (1 if any(row[0] == "fail" for row in found.values()) else 0)
     assert found["cluster"][0] == "ok"
 

@@ -163,23 +163,21 @@ async def test_of_several_clusters_the_named_one_takes_logins(
     assert await login_cluster(db) == second.cluster.id
 
 
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
+async def test_an_org_that_cannot_be_is_refused(sqlite_url: str) -> None:
+    database = await Database.open(sqlite_url)
+    refused: tuple[tuple[dict[str, Any], str], ...] = (
         ({"owner_email": "nobody"}, "e-mail"),
         ({"org_id": "acme"}, "org_"),
         ({"cluster_id": "main"}, "cl_"),
         ({"cluster_name": ""}, "cluster's name"),
-    ],
-)
-async def test_an_org_that_cannot_be_is_refused(
-    db: Database, changes: dict[str, Any], sentence: str
-) -> None:
-    with pytest.raises(BootstrapError) as raised:
-        await prepare_first_start(db, wanted(**changes), MEANS)
-    assert sentence in f"{raised.value} {raised.value.hint}"
-    async with db.read() as connection:
+    )
+    for changes, sentence in refused:
+        with pytest.raises(BootstrapError) as raised:
+            await prepare_first_start(database, wanted(**changes), MEANS)
+        assert sentence in f"{raised.value} {raised.value.hint}"
+    async with database.read() as connection:
         assert await list_orgs(connection) == []
+    await database.close()
 
 
 async def test_a_first_token_is_made_on_the_server_and_told_in_the_log(

@@ -121,13 +121,13 @@ async def test_an_account_that_is_not_named_is_refused_without_asking(
     assert server.asked == []
 
 
-@pytest.mark.parametrize("audiences", [[], ["https://kubernetes.default.svc"], ["other"]])
 async def test_a_token_for_another_audience_is_refused_without_asking(
-    lite_hub: HubUnderTest, server: TokenReviewServer, audiences: list[str]
+    lite_hub: HubUnderTest, server: TokenReviewServer
 ) -> None:
-    answer = await beat(lite_hub, server.add(RADAR, audiences))
-    assert answer.status == 401
-    assert "audience radar-audit-hub" in answer.json["detail"]
+    for audiences in ([], ["https://kubernetes.default.svc"], ["other"]):
+        answer = await beat(lite_hub, server.add(RADAR, audiences))
+        assert answer.status == 401
+        assert "audience radar-audit-hub" in answer.json["detail"]
     assert server.asked == []
 
 
@@ -159,26 +159,21 @@ async def test_who_a_token_stands_for_is_what_the_api_server_says(
     assert (await beat(lite_hub, claims_radar)).status == 403
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
 async def test_an_api_server_that_cannot_answer_is_no_refusal(
-    lite_hub: HubUnderTest, server: TokenReviewServer, status: int
+    lite_hub: HubUnderTest, server: TokenReviewServer
 ) -> None:
     token = server.add(RADAR)
-    server.status = status
-    answer = await beat(lite_hub, token)
-    assert (answer.status, answer.json["code"]) == (503, "unavailable")
-    assert int(answer.headers["Retry-After"]) > 0
+    for status in (401, 403, 404, 429, 500, 503):
+        server.status = status
+        answer = await beat(lite_hub, token)
+        assert (answer.status, answer.json["code"]) == (503, "unavailable")
+        assert int(answer.headers["Retry-After"]) > 0
     server.status = 201
+    for raw in (b"", b"<html>", b"[]", b'{"status": 5}', b"{}", b"x" * 400_000):
+        server.raw = raw
+        assert (await beat(lite_hub, token)).status == 503, raw[:20]
+    server.raw = None
     assert (await beat(lite_hub, token)).status == 200
-
-
-@pytest.mark.parametrize("raw", [b"", b"<html>", b"[]", b'{"status": 5}', b"{}", b"x" * 400_000])
-async def test_an_answer_that_is_no_review_is_no_refusal(
-    lite_hub: HubUnderTest, server: TokenReviewServer, raw: bytes
-) -> None:
-    token = server.add(RADAR)
-    server.raw = raw
-    assert (await beat(lite_hub, token)).status == 503
 
 
 async def test_an_api_server_that_is_away_or_another_is_no_refusal(

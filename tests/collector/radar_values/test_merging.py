@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from radar_audit_collector.radar_values.block import (
     ACCOUNT_PATH,
@@ -83,6 +83,7 @@ def values_of_users(draw: st.DrawFn) -> dict[str, Any]:
     return values
 
 
+@settings(max_examples=40)
 @given(values_of_users())
 def test_merging_twice_changes_nothing_and_removing_undoes_it(values: dict[str, Any]) -> None:
     before = copy.deepcopy(values)
@@ -96,6 +97,7 @@ def test_merging_twice_changes_nothing_and_removing_undoes_it(values: dict[str, 
     assert not has_ours(values)
 
 
+@settings(max_examples=40)
 @given(values_of_users())
 def test_nothing_of_the_users_is_lost_or_moved(values: dict[str, Any]) -> None:
     once = merged(values, BLOCK)
@@ -107,6 +109,7 @@ def test_nothing_of_the_users_is_lost_or_moved(values: dict[str, Any]) -> None:
         assert once[name][len(values.get(name, [])) :] == BLOCK[name]
 
 
+@settings(max_examples=40)
 @given(values_of_users())
 def test_a_newer_block_takes_the_place_of_an_older_one_only_if_asked(
     values: dict[str, Any],
@@ -117,6 +120,7 @@ def test_a_newer_block_takes_the_place_of_an_older_one_only_if_asked(
     assert merged(old, OTHER, replace=True) == merged(values, OTHER)
 
 
+@settings(max_examples=40)
 @given(values_of_users())
 def test_what_is_written_is_read_back_the_same(values: dict[str, Any]) -> None:
     text = write_values(values)
