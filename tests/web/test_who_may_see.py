@@ -48,9 +48,12 @@ def test_every_page_has_a_row(hub: HubUnderTest) -> None:
 
 async def test_every_role_gets_what_the_table_says(hub: HubUnderTest) -> None:
     wrong = []
+    lookers = {role: await member(hub, role) for role in (*ROLES, None)}
     for row in TABLE:
         for role in (*ROLES, None):
-            answer = await ask(await member(hub, role), row, ORG)
+            # A form may end the session or the membership: each is sent by somebody new.
+            visitor = lookers[role] if row.method == "GET" else await member(hub, role)
+            answer = await ask(visitor, row, ORG)
             if row.path == "/" and role is None:
                 assert answer.headers["Location"] == "/orgs/new"
             if answer.status not in expected(row, role):

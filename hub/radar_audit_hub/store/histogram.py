@@ -140,5 +140,6 @@ async def _days(
             args.values,
         )
         day = low // DAY_MS
-        result[day] = result.get(day, 0) + int(rows[0][0])
+        if rows[0][0]:
+            result[day] = result.get(day, 0) + int(rows[0][0])
     return result

@@ -190,14 +190,16 @@ def _time(text: str, name: str, zone: ZoneInfo) -> int | None:
 
 
 def _term(key: str, text: str) -> Term | None:
-    """Return the term of a control's text; one with spaces or marks in it is taken as it stands."""
+    """Return the term of a control's text; one with spaces or a colon is taken as it stands."""
     if not text:
         return None
     if len(text) > _MAX_CONTROL_CHARS:
         raise FilterMistakeError(
             Mistake(key, _MAX_CONTROL_CHARS, f"at most {_MAX_CONTROL_CHARS} characters")
         )
-    for written in (text, write_word(text, prefix=False, free=False)):
+    # What has the marks of the query language was meant in it, and is not searched literally.
+    as_it_stands = [] if {"*", '"'} & set(text) else [write_word(text, prefix=False, free=False)]
+    for written in (text, *as_it_stands):
         try:
             terms = parse(f"{key}:{written}").terms
         except QueryError as error:
