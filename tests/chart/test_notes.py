@@ -106,26 +106,33 @@ def test_every_line_has_a_case() -> None:
     assert only.startswith("The namespace %s does not exist")
 
 
+PLAIN: dict[str, Any] = {
+    "hub": {"auth": {"kubernetesLogin": {"enabled": False}}},
+    "collector": TOKEN,
+}
+
+
+@pytest.mark.parametrize("values", [{}, values_of("all"), PLAIN], ids=["default", "all", "plain"])
 def test_the_objects_to_apply_are_ones_that_the_api_server_takes(
-    helm: Helm, checker: CrdChecker
+    helm: Helm, checker: CrdChecker, values: dict[str, Any]
 ) -> None:
-    for name in ("default", "all"):
-        notes = helm.render(name).notes
-        (text,) = re.findall(r"kubectl apply -f - <<'END'\n(.*?)\nEND", notes, re.DOTALL)
-        hub, policy = yaml.safe_load_all(text)
-        for each in (hub, policy):
-            verdict = checker.check(each)
-            assert (verdict.unknown, verdict.errors) == ((), ())
-        assert policy["spec"]["hubRef"]["name"] == hub["metadata"]["name"]
-        bootstrap = {"orgId": "org_main", "clusterId": "cl_main"}
-        bootstrap |= values_of(name).get("hub", {}).get("bootstrap", {})
-        assert hub["spec"]["organization"] == bootstrap["orgId"]
-        assert hub["spec"]["clusterId"] == bootstrap["clusterId"]
-        secrets = re.findall(r"create secret generic (\S+) --from-\w+=(\w+)=", notes)
-        wanted = {tuple(hub["spec"]["tokenSecretRef"].values())}
-        (destination,) = policy["spec"]["notifications"]["destinations"]
-        wanted.add(tuple(destination["slack"]["urlSecretRef"].values()))
-        assert set(secrets) == wanted
+    notes = helm.notes(values)
+    (text,) = re.findall(r"kubectl apply -f - <<'END'\n(.*?)\nEND", notes, re.DOTALL)
+    hub, policy = yaml.safe_load_all(text)
+    for each in (hub, policy):
+        verdict = checker.check(each)
+        assert (verdict.unknown, verdict.errors) == ((), ())
+    assert policy["spec"]["hubRef"]["name"] == hub["metadata"]["name"]
+    bootstrap = {"orgId": "org_main", "clusterId": "cl_main"}
+    bootstrap |= values.get("hub", {}).get("bootstrap", {})
+    assert hub["spec"]["organization"] == bootstrap["orgId"]
+    assert hub["spec"]["clusterId"] == bootstrap["clusterId"]
+    # The Secrets that the objects name are those that are made before.
+    secrets = re.findall(r"create secret generic (\S+) --from-\w+=(\w+)=", notes)
+    (destination,) = policy["spec"]["notifications"]["destinations"]
+    wanted = [destination["slack"]["urlSecretRef"], hub["spec"].get("tokenSecretRef")]
+    assert set(secrets) == {tuple(each.values()) for each in wanted if each is not None}
+    assert (wanted[1] is not None) == (values == PLAIN)
 
 
 def test_every_command_that_is_named_exists(helm: Helm) -> None:

@@ -128,3 +128,12 @@ def test_tokens_are_made_for_the_audience_that_the_hub_asks_for(helm: Helm) -> N
         if "serviceAccountToken" in source
     }
     assert audiences == {audience} == {"the-hub"}
+
+
+def test_the_operator_has_a_token_for_the_hub_of_its_release_alone(helm: Helm) -> None:
+    variable = "RADAR_AUDIT_OPERATOR_HUB_TOKEN_FILE"
+    for name, has_token in {"default": True, "second-cluster": False}.items():
+        operator = helm.render(name).one("Deployment", "radar-audit-operator")
+        pod = operator["spec"]["template"]["spec"]
+        assert (variable in environment(pod["containers"][0])) is has_token
+        assert ("hub" in {volume["name"] for volume in pod["volumes"]}) is has_token

@@ -69,11 +69,11 @@ Let a pod post a terminal and read it back:
 {{- end }}
 {{- if and .Values.operator.enabled $hub.enabled .Values.crds.enabled }}
 
-Say with Kubernetes objects how long events are kept and who is told. They need two Secrets: a cluster
-token for the operator, and the address of a Slack webhook:
-
+Say with Kubernetes objects how long events are kept and who is told, here a Slack channel:
+{{ if not $hub.auth.kubernetesLogin.enabled }}
   radar-audit clusters rotate-token {{ $hub.bootstrap.clusterId }} --yes --token-file cluster.token
   kubectl -n {{ $namespace }} create secret generic radar-audit-token --from-file=token=cluster.token
+{{- end }}
   kubectl -n {{ $namespace }} create secret generic slack --from-literal=url=https://hooks.slack.com/services/...
   kubectl apply -f - <<'END'
 apiVersion: audit.radarhq.io/v1alpha1
@@ -83,7 +83,9 @@ spec:
   url: {{ include "radar-audit.hub.url" . }}
   organization: {{ $hub.bootstrap.orgId }}
   clusterId: {{ $hub.bootstrap.clusterId }}
+  {{- if not $hub.auth.kubernetesLogin.enabled }}
   tokenSecretRef: {name: radar-audit-token, key: token}
+  {{- end }}
 ---
 apiVersion: audit.radarhq.io/v1alpha1
 kind: AuditPolicy
