@@ -41,23 +41,32 @@ async def prepare_first_start(db: Database, settings: HubSettings, means: Means)
 
 
 async def _choose_login(db: Database, cluster_id: str | None, now_ms: int) -> None:
+    """Choose once; later only another id in the settings changes it.
+
+    So accounts never come to another cluster by themselves when theirs is deleted.
+    """
     async with db.read() as connection:
         before = await find_login(connection)
         candidates = await living_clusters(connection, cluster_id, 2)
-    is_good = before is not None and before.cluster_deleted_at_ms is None
-    if is_good and (cluster_id is None or (before and before.cluster_id == cluster_id)):
+    if before is not None and cluster_id in (None, before.cluster_id):
+        if before.cluster_deleted_at_ms is not None:
+            _warn("the cluster that ServiceAccounts log in to is deleted", len(candidates))
         return
     if len(candidates) != 1:
-        _logger.warning(
-            "no cluster is chosen for ServiceAccounts to log in to, so none can",
-            extra={
-                "set": "RADAR_AUDIT_HUB_BOOTSTRAP_CLUSTER_ID",
-                "to": "the id (cl_...) of the hub's own cluster",
-                "clusters": len(candidates),
-            },
-        )
+        _warn("no cluster is chosen for ServiceAccounts to log in to", len(candidates))
         return
     (chosen,) = candidates
     async with db.write() as connection:
         await put_login(connection, *chosen, CLUSTER_TOKEN_SCOPES, now_ms)
     _logger.info("ServiceAccounts log in to a cluster", extra={"cluster_id": chosen[1]})
+
+
+def _warn(message: str, clusters: int) -> None:
+    _logger.warning(
+        message,
+        extra={
+            "set": "RADAR_AUDIT_HUB_BOOTSTRAP_CLUSTER_ID",
+            "to": "the id (cl_...) of the hub's own cluster",
+            "clusters": clusters,
+        },
+    )

@@ -19,6 +19,7 @@ from radar_audit_hub.first_start import prepare_first_start
 from radar_audit_hub.main import main
 from radar_audit_hub.settings import HubSettings
 from radar_audit_hub.settings_kubernetes import BootstrapSettings, KubernetesSettings
+from radar_audit_hub.store.clusters import delete_cluster, get_cluster
 from radar_audit_hub.store.control import list_orgs
 from radar_audit_hub.store.database import Database
 from radar_audit_hub.store.kubernetes_login import find_login
@@ -161,6 +162,24 @@ async def test_of_several_clusters_the_named_one_takes_logins(
     assert await login_cluster(db) is None
     await prepare_first_start(db, wanted(cluster_id=second.cluster.id), MEANS)
     assert await login_cluster(db) == second.cluster.id
+
+
+async def test_accounts_do_not_come_to_another_cluster_when_theirs_is_deleted(
+    db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    await prepare_first_start(db, wanted(cluster_id="cl_own"), MEANS)
+    other = await create_org(db, ORDER, MEANS)
+    async with db.write() as connection:
+        own = await get_cluster(connection, "org_x", "cl_own")
+        assert own is not None
+        await delete_cluster(connection, own, NOW_MS)
+    for cluster_id in (None, "cl_own"):
+        await prepare_first_start(db, wanted(cluster_id=cluster_id), MEANS)
+        assert await login_cluster(db) == "cl_own"
+    assert "is deleted" in caplog.text
+    await prepare_first_start(db, wanted(cluster_id=other.cluster.id), MEANS)
+    assert await login_cluster(db) == other.cluster.id
 
 
 async def test_an_org_that_cannot_be_is_refused(sqlite_url: str) -> None:
