@@ -28,11 +28,14 @@ from .context import HUB, Hub
 from .destinations import handlers as destinations
 from .external import handlers as external
 from .first_start import prepare_first_start
+from .inbox import handlers as inbox
 from .ingest import handlers as ingest
 from .invitations import handlers as invitations
 from .mail import job as mail
 from .members import handlers as members
 from .middleware import ERROR_PAGE, mark, surround
+from .notices import job as notices
+from .notices import mails as notice_mails
 from .notify import handlers as alerts
 from .notify.following import job as following
 from .notify.sending import job as sending
@@ -70,9 +73,16 @@ FEATURES = (
     billing,
     invitations,
     destinations,
+    inbox,
     pages,
 )
-OUTBOX: Handlers = {**sso.OUTBOX, **mail.OUTBOX, **invitations.OUTBOX, **billing.OUTBOX}
+OUTBOX: Handlers = {
+    **sso.OUTBOX,
+    **mail.OUTBOX,
+    **notice_mails.OUTBOX,
+    **invitations.OUTBOX,
+    **billing.OUTBOX,
+}
 JOB_RESTARTS = 1000  # a job that breaks is tried again: expired rows are hidden without it
 JOB_PAUSE_SECONDS = 10.0
 _logger = logging.getLogger(__name__)
@@ -202,7 +212,10 @@ class HubServer:
             await outbox.run_forever(hub, OUTBOX)
 
         async def send_messages() -> None:
-            await sending.run_forever(hub)
+            await sending.run_forever(hub, notices.on_disabled)
+
+        async def tell_notices() -> None:
+            await notices.run_forever(hub)
 
         async def end_silent() -> None:
             await silence.run_forever(hub)
@@ -219,6 +232,7 @@ class HubServer:
         self.tasks.start("alerts", follow_logs, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         self.tasks.start("log access", write_reads, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         self.tasks.start("overrides", end_overrides, JOB_RESTARTS, JOB_PAUSE_SECONDS)
+        self.tasks.start("notices", tell_notices, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         self.tasks.start("outbox", deliver, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         self.tasks.start("sending", send_messages, JOB_RESTARTS, JOB_PAUSE_SECONDS)
         self.tasks.start("silence", end_silent, JOB_RESTARTS, JOB_PAUSE_SECONDS)

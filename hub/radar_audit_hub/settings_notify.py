@@ -29,6 +29,14 @@ class NotifySettings:
         None,
         help="A file of certificates (PEM) to trust for receivers, beside the system's.",
     )
+    disconnected_after_seconds: float = setting(
+        300.0,
+        unit="seconds",
+        minimum=120,
+        maximum=86_400,
+        help="How long nothing may be heard of a cluster before it is told to be disconnected. "
+        "One that comes back earlier is not told of.",
+    )
     timeout_seconds: float = setting(
         20.0,
         unit="seconds",

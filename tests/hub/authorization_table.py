@@ -126,6 +126,14 @@ TABLE = (
     Row("GET", f"{_ORG}/pats", "owner member", "org:read"),
     Row("POST", f"{_ORG}/pats", "owner member", "tokens:write"),
     Row("DELETE", f"{_ORG}/pats/{{pat_id}}", "owner member", "tokens:write"),
+    # a person's own inbox
+    Row("GET", "/api/inbox", PERSON),
+    Row("POST", "/api/inbox/read", PERSON),
+    Row("GET", "/api/inbox/preferences", PERSON),
+    Row("PUT", "/api/inbox/preferences", PERSON),
+    Row("DELETE", "/api/inbox/{notice_id}", PERSON),
+    Row("GET", "/api/inbox/unsubscribe/{token}", PUBLIC),
+    Row("POST", "/api/inbox/unsubscribe/{token}", PUBLIC),
     # signing in (no provider is set up here), own sessions
     Row("GET", "/api/auth/link/{token}", PUBLIC),
     Row("POST", "/api/auth/link/{token}", PUBLIC),

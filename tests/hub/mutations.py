@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from radar_audit_hub.external.rules import ALLOWED
 
 from tests.hub import destination_requests as destinations
+from tests.hub import inbox_requests as inbox
 from tests.hub import mutation_requests as asked
 from tests.hub.mutation_requests import SETTINGS_PATH, Ask, simple
 from tests.hub.mutation_stage import (
@@ -290,6 +291,15 @@ CASES = (
     _refused("PUT", "", "/audit/settings/grants"),
     _refused("DELETE", "", "/audit/settings/grants"),
     _refused("POST", "", "/audit/settings/release"),
+    # a person's own inbox
+    Case("POST /api/inbox/read", simple("POST", "/api/inbox/read", {"all": True}), ()),
+    Case(
+        "PUT /api/inbox/preferences",
+        simple("PUT", "/api/inbox/preferences", {"by_mail": {"cluster.disconnected": True}}),
+        (),
+    ),
+    Case("DELETE /api/inbox/{notice_id}", inbox.delete, (), status=204),
+    Case("POST /api/inbox/unsubscribe/{token}", inbox.end_mails, ()),
     # collectors
     Case("POST /api/agent/heartbeat", asked.heartbeat, ()),
     Case(

@@ -32,6 +32,7 @@ PARTS = {
     "invitation_id": "inv_nothing",
     "destination_id": "nd_nothing",
     "message_id": "msg_nothing",
+    "notice_id": "ntc_nothing",
     "session_id": "ses_" + "0" * 26,
     "action": "no.such",
     "token": "rhl_" + "0" * 43,

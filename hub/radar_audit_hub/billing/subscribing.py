@@ -15,6 +15,8 @@ from radar_audit_events.ids import is_opaque_id
 
 from radar_audit_hub.changes import Change
 from radar_audit_hub.errors import NotFoundError
+from radar_audit_hub.notices import words
+from radar_audit_hub.notices.telling import tell
 from radar_audit_hub.store import checkouts, subscriptions
 from radar_audit_hub.store.control import Org, get_org
 from radar_audit_hub.store.subscriptions import Subscription
@@ -28,6 +30,7 @@ from .rules import ENDED, PAYING, Standing, billed_quantity, plan_of_status, rea
 from .stripe_client import RemoteSubscription
 
 ACTION = "billing.subscription_changed"
+FAILED = frozenset({"past_due", "unpaid"})  # Stripe's statuses after a payment that failed
 Outcome = Literal["applied", "unchanged", "stale", "unknown"]
 # What our checkouts put into a subscription's metadata.
 _ORG_KEY, _INTENT_KEY = "org_id", "intent_id"
@@ -123,6 +126,15 @@ async def _follow(
         "reason": reason or "checkout",
     }
     change.note(org.id, ACTION, new.subscription_id, metadata)
+    if after.status in FAILED and before.status not in FAILED:
+        notice = words.payment_failed(
+            org.id,
+            new.subscription_id,
+            plan=after.plan,
+            status=new.status,
+            now_ms=change.now_ms,
+        )
+        await tell(change, org.id, notice)
     return "applied"
 
 

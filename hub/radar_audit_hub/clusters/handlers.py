@@ -19,13 +19,15 @@ from radar_audit_hub.auth.access import require
 from radar_audit_hub.auth.principal import MEMBER, ORG_READ_SCOPE, OWNER, Principal
 from radar_audit_hub.billing.plans import cluster_limit
 from radar_audit_hub.billing.quantity import request_sync
-from radar_audit_hub.changes import Change, changing
+from radar_audit_hub.changes import Change, changing, changing_by_itself
 from radar_audit_hub.context import HUB
 from radar_audit_hub.credentials import SECRET_BYTES, new_token, token_hash
 from radar_audit_hub.declarations import declare
 from radar_audit_hub.errors import ConflictError, NotFoundError, PlanLimitError
 from radar_audit_hub.json_edge import json_document, no_parameters, read_document
 from radar_audit_hub.listing import cut, read_only_page
+from radar_audit_hub.notices import words
+from radar_audit_hub.notices.telling import tell
 from radar_audit_hub.store.clusters import (
     Upgrade,
     cluster_id_of_name,
@@ -115,10 +117,23 @@ async def create(request: web.Request) -> web.Response:
 async def add(request: web.Request, caller: Principal, asked: NewCluster) -> dict[str, Any]:
     """Connect a cluster; return it as the API shows it, with its token (a secret).
 
-    Raises InvalidBodyError, ConflictError, PlanLimitError.
+    Raises InvalidBodyError, ConflictError, PlanLimitError, which the org's owners are told of.
     """
-    hub = request.app[HUB]
     check_new(asked)
+    try:
+        return await _add(request, caller, asked)
+    except PlanLimitError as refused:
+        async with changing_by_itself(request.app[HUB]) as change:
+            await change.lock(caller.org_id)
+            notice = words.cap_hit(
+                caller.org_id, limit=refused.limit, by_email=caller.email, now_ms=change.now_ms
+            )
+            await tell(change, caller.org_id, notice)
+        raise
+
+
+async def _add(request: web.Request, caller: Principal, asked: NewCluster) -> dict[str, Any]:
+    hub = request.app[HUB]
     token = new_token("rhc", hub.random_bytes(SECRET_BYTES))
     async with changing(request, caller) as change:
         org, _ = await change.lock_as(caller.org_id, OWNER, MEMBER)

@@ -164,8 +164,9 @@ class Listening:
     A hub that was down, stood still or had no database has heard of nobody: all would seem silent.
     """
 
-    def __init__(self, now_ms: int) -> None:
-        """Begin to listen at `now_ms`."""
+    def __init__(self, now_ms: int, silence_ms: int = SILENT_MS) -> None:
+        """Begin to listen at `now_ms`, for silences of `silence_ms`."""
+        self._silence_ms = silence_ms
         self._since_ms = self._last_ms = now_ms
 
     def goes_on(self, now_ms: int) -> bool:
@@ -173,7 +174,7 @@ class Listening:
         if not 0 <= now_ms - self._last_ms <= MAX_DEAF_MS:
             self._since_ms = now_ms
         self._last_ms = now_ms
-        return now_ms - self._since_ms >= SILENT_MS
+        return now_ms - self._since_ms >= self._silence_ms
 
     def breaks(self, now_ms: int) -> None:
         """Note that nobody could be heard just now."""

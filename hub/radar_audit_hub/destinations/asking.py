@@ -15,10 +15,9 @@ from radar_audit_events.policy_wire import TEST_SECONDS
 from radar_audit_hub.changes import Change
 from radar_audit_hub.context import Hub
 from radar_audit_hub.errors import InvalidBodyError, TooManyRequestsError
+from radar_audit_hub.notices.job import on_disabled
 from radar_audit_hub.notify.sending.asked import REPLAYED_STATES, replay, send_test
 from radar_audit_hub.store.leases import take_lease
-
-from .telling import tell_owners
 
 # Why a test is declared to write no event: what follows from an answer is a delivery's own event.
 NO_CHANGE = "transport: a test of a destination changes no setting"
@@ -53,7 +52,7 @@ async def test(hub: Hub, org_id: str, destination_id: str) -> DestinationTestAns
             f"a destination may be tested once in {TEST_SECONDS} seconds; try again then",
             TEST_SECONDS,
         )
-    return await send_test(hub, org_id, destination_id, on_disabled=tell_owners)
+    return await send_test(hub, org_id, destination_id, on_disabled=on_disabled)
 
 
 async def again(

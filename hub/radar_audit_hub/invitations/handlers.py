@@ -30,6 +30,8 @@ from radar_audit_hub.errors import (
 from radar_audit_hub.json_edge import json_document, no_parameters, read_document
 from radar_audit_hub.listing import cut, read_only_page
 from radar_audit_hub.members.joining import Inviter, join
+from radar_audit_hub.notices import words
+from radar_audit_hub.notices.telling import Notice, tell
 from radar_audit_hub.store import invitations as store
 from radar_audit_hub.store.control import Org
 from radar_audit_hub.store.invitations import Invitation
@@ -125,6 +127,7 @@ async def create(request: web.Request, caller: Principal, asked: NewInvitation) 
         url = await new_link(change.conn, hub, made)
         await put_mail(change.conn, made, change.now_ms)
         change.note(caller.org_id, CREATED, made.id, _created(made))
+        await tell(change, caller.org_id, _invited(made))
     return {**_public(made, made.created_at_ms), "url": url}
 
 
@@ -266,6 +269,17 @@ async def _check_mails(change: Change, wanted: Invitation) -> None:
         raise ConflictError("this e-mail was invited often enough today; try again tomorrow")
     if await store.count_sent(conn, wanted.org_id, since_ms) >= MAX_SENT_A_DAY:
         raise ConflictError(f"{MAX_SENT_A_DAY} invitations were sent today; try again tomorrow")
+
+
+def _invited(made: Invitation) -> Notice:
+    return words.invited(
+        made.org_id,
+        made.id,
+        email=made.email,
+        role=made.role,
+        by_id=made.inviter_user_id or "",
+        by_email=made.inviter_email or "somebody",
+    )
 
 
 def _created(made: Invitation) -> dict[str, Any]:

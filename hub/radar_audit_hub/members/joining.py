@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from radar_audit_hub.changes import Change
 from radar_audit_hub.emails import domain_of
 from radar_audit_hub.errors import NotFoundError
+from radar_audit_hub.notices import words
+from radar_audit_hub.notices.telling import tell
 from radar_audit_hub.orgs.domains import auto_join_role
 from radar_audit_hub.store.control import Org, insert_member
 from radar_audit_hub.store.members import (
     domains_of,
     forget_departure,
+    get_member,
     has_departed,
     orgs_of_domain,
 )
@@ -51,7 +54,16 @@ async def join(
     if provisioned_by is not None:
         metadata["provisioned_by"] = provisioned_by
     change.note(org_id, "org_member.joined", user_id, metadata)
+    await tell_joined(change, org_id, user_id, role, how="asked")
     return True
+
+
+async def tell_joined(change: Change, org_id: str, user_id: str, role: str, *, how: str) -> None:
+    """Tell an org's owners of a new member; `how`: asked, domain or sso."""
+    member = await get_member(change.conn, org_id, user_id)
+    email = user_id if member is None else member.email
+    notice = words.joined(org_id, user_id, email=email, role=role, how=how, now_ms=change.now_ms)
+    await tell(change, org_id, notice)
 
 
 async def auto_join(change: Change, user_id: str, email: str) -> list[Org]:
@@ -73,5 +85,6 @@ async def auto_join(change: Change, user_id: str, email: str) -> list[Org]:
         if await insert_member(change.conn, org_id, user_id, role, change.now_ms):
             facts = {"role": role, "domain": domain, "provisioned_by": "domain_auto_join"}
             change.note(org_id, "org_member.auto_joined", user_id, facts)
+            await tell_joined(change, org_id, user_id, role, how="domain")
             joined.append(org)
     return joined

@@ -10,6 +10,7 @@ from radar_audit_hub.auth.identity_rules import Claimed, is_subject, vouched_ema
 from radar_audit_hub.changes import Change
 from radar_audit_hub.context import Hub
 from radar_audit_hub.emails import domain_of
+from radar_audit_hub.members.joining import tell_joined
 from radar_audit_hub.orgs.domains import DEFAULT_ROLES
 from radar_audit_hub.signin.identifying import Identified, identify
 from radar_audit_hub.store.control import insert_member
@@ -61,4 +62,5 @@ async def join(
         if await insert_member(change.conn, org_id, user_id, role, change.now_ms):
             facts = {"role": role, "connection_id": profile.connection_id, "idp": profile.idp}
             change.note(org_id, ACTION, user_id, facts)
+            await tell_joined(change, org_id, user_id, role, how="sso")
     return found

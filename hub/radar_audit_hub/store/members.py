@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .control import Member, Org, insert_new, org_of
 from .schema import app_user, org, org_member, pat
+from .schema_inbox import inbox_item
 from .schema_members import org_departure, org_domain, org_invitation, org_invitation_token
 from .schema_signin import session
 from .schema_web import saved_view
@@ -146,6 +147,9 @@ async def delete_member(conn: AsyncConnection, org_id: str, user_id: str, now_ms
         delete(saved_view).where(saved_view.c.org_id == org_id, saved_view.c.user_id == user_id)
     )
     await conn.execute(
+        delete(inbox_item).where(inbox_item.c.org_id == org_id, inbox_item.c.user_id == user_id)
+    )
+    await conn.execute(
         delete(org_member).where(org_member.c.org_id == org_id, org_member.c.user_id == user_id)
     )
     await forget_departure(conn, org_id, user_id)
@@ -180,6 +184,7 @@ async def forget_people(conn: AsyncConnection, org_id: str) -> None:
         org_invitation_token,
         org_invitation,
         saved_view,
+        inbox_item,
     ):
         await conn.execute(delete(table).where(table.c.org_id == org_id))
 

@@ -106,6 +106,17 @@ async def destination_named(
     return None if row is None else _row(row)
 
 
+async def disabled_since(conn: AsyncConnection, since_ms: int, limit: int) -> list[DestinationRow]:
+    """Return destinations of all orgs that were disabled at `since_ms` (Unix ms) or later."""
+    statement = (
+        select(notify_destination)
+        .where(notify_destination.c.disabled_at >= since_ms)
+        .order_by(notify_destination.c.disabled_at)
+        .limit(limit)
+    )
+    return [_row(row) for row in await conn.execute(statement)]
+
+
 async def insert_destination(conn: AsyncConnection, row: DestinationRow) -> None:
     """Store a destination that is new."""
     await conn.execute(insert(notify_destination).values(**asdict(row)))

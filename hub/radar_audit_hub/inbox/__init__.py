@@ -1,0 +1,1 @@
+"""A person's inbox: notices, what of them is read, and which come by mail."""

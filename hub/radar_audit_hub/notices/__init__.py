@@ -1,0 +1,1 @@
+"""Radar's own notices: what each is, who hears of it, and where each comes from."""
