@@ -112,6 +112,25 @@ async def test_only_an_operator_may_write_audit_settings(
     assert operator.status not in (401, 403)
 
 
+async def test_what_an_owner_grants_the_cluster_is_its_operators_and_no_collectors(
+    lite_hub: HubUnderTest, server: TokenReviewServer
+) -> None:
+    operator, collector = server.add(OPERATOR), server.add(RADAR)
+
+    async def scopes() -> set[str]:
+        answer = await lite_hub.get("/api/agent/settings", token=operator)
+        assert answer.status == 200, answer.json
+        return set(answer.json["scopes"])
+
+    assert await scopes() == set(CLUSTER_TOKEN_SCOPES)
+    grant = f"/api/orgs/{ORG}/audit/settings/grants/cl_1"
+    assert (await lite_hub.send("PUT", grant)).status == 200
+    assert await scopes() == {*CLUSTER_TOKEN_SCOPES, "audit-settings:write-org"}
+    assert (await lite_hub.get("/api/agent/settings", token=collector)).status == 403
+    assert (await lite_hub.send("DELETE", grant)).status == 200
+    assert await scopes() == set(CLUSTER_TOKEN_SCOPES)
+
+
 async def test_an_account_that_is_not_named_is_refused_without_asking(
     lite_hub: HubUnderTest, server: TokenReviewServer
 ) -> None:
