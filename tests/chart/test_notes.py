@@ -24,7 +24,8 @@ QUIET: dict[str, Any] = {
         "auth": {"oidc": {"issuer": "https://id.example.com", "clientId": "a"}},
         "smtp": {"host": "mail.example.com"},
         "ingress": {"enabled": True, "host": "audit.acme.org", "tlsSecret": "tls"},
-        "bootstrap": {"ownerEmail": "ann@acme.org"},
+        "bootstrap": {"ownerEmail": "ann@acme.org", "orgId": "org_acme"},
+        "trustedProxies": ["10.0.0.0/8"],
     }
 }
 ELSEWHERE = {"enabled": False, "url": "http://audit.acme.org"}
@@ -42,6 +43,8 @@ DOUBTS: list[tuple[dict[str, Any], str]] = [
     ({"hub": {"ingress": {"enabled": False}}}, "hub.publicUrl is on loopback"),
     ({"hub": {"bootstrap": {"ownerEmail": "owner@example.com"}}}, "hub.bootstrap.ownerEmail is"),
     ({"hub": {"bootstrap": {"enabled": False}}}, "hub.bootstrap.enabled is false"),
+    ({"hub": {"bootstrap": {"orgId": "org_main"}}}, "hub.bootstrap.orgId is org_main"),
+    ({"hub": {"trustedProxies": []}}, "hub.trustedProxies is empty"),
     ({"hub": {"database": {"persistence": {"enabled": False}}}}, "hub.database.persistence.ena"),
     ({"hub": {"database": {"persistence": {"keep": False}}}}, "hub.database.persistence.keep"),
     ({"hub": {"database": POSTGRESQL}}, "hub.secretsKey is empty"),

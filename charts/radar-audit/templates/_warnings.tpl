@@ -33,6 +33,12 @@
 {{- if and $hub.ingress.enabled (not $hub.ingress.tlsSecret) -}}
 {{- $warnings = append $warnings "hub.ingress.tlsSecret is empty: unless something before it speaks TLS, nobody can sign in." -}}
 {{- end -}}
+{{- if and (or $hub.ingress.enabled $hub.httpRoute.enabled) (not $hub.trustedProxies) -}}
+{{- $warnings = append $warnings "hub.trustedProxies is empty: everybody has the proxy's address, and shares the limit on sign-ins." -}}
+{{- end -}}
+{{- if and $hub.bootstrap.enabled (eq $hub.bootstrap.orgId "org_main") (eq $collector.identity "cloud") -}}
+{{- $warnings = append $warnings "hub.bootstrap.orgId is org_main: terminals through Radar Cloud are recorded only if it is the id of your organization there." -}}
+{{- end -}}
 {{- if not $hub.bootstrap.enabled -}}
 {{- $warnings = append $warnings "hub.bootstrap.enabled is false: make the organization with radar-audit-hub init in the hub's pod." -}}
 {{- else if hasSuffix "@example.com" $hub.bootstrap.ownerEmail -}}
