@@ -114,6 +114,8 @@ async def test_past_due_keeps_the_plan_and_unpaid_does_not(shop: Shop) -> None:
     await shop.deliver_all()
     assert (await shop.billing())["plan"] == "team"
     assert (await shop.reasons())[1:] == ["payment_failed", "payment_failed", "payment_recovered"]
+    told = (await shop.hub.get("/api/inbox")).json["notices"]
+    assert [each["kind"] for each in told] == ["billing.payment_failed"]
 
 
 async def test_downgrade_shows_its_grace_and_an_upgrade_ends_it(shop: Shop) -> None:
