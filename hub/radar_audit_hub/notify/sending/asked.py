@@ -21,7 +21,7 @@ from radar_audit_hub.store.notify_destinations import get_destination
 from radar_audit_hub.store.notify_lanes import LANE_MS
 from radar_audit_hub.store.notify_messages import MESSAGE_PREFIX, Message, NewMessage
 
-from .attempting import OnDisabled, attempt
+from .attempting import OnDisabled, begin, make
 from .receivers import Receiver, open_receiver
 
 MAX_REPLAYED = 1000  # messages of one request
@@ -46,11 +46,10 @@ async def send_test(
     async with hub.db.write() as conn:
         await notify_messages.put_messages(conn, [new])
         message = await notify_messages.get_message(conn, org_id, new.id)
-    tried = None
-    if message is not None:
-        tried = await attempt(hub, receiver, message, is_last=True, on_disabled=on_disabled)
-    if tried is None:
+        begun = None if message is None else await begin(hub, conn, receiver, message)
+    if begun is None:
         raise NotFoundError(_GONE)
+    tried, _ = await make(hub, receiver, begun, is_last=True, on_disabled=on_disabled)
     return DestinationTestAnswer(
         delivered=tried.delivered,
         latency_ms=tried.duration_ms,

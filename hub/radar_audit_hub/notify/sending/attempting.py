@@ -17,13 +17,15 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from radar_audit_hub.changes import changing_by_itself
+from radar_audit_hub.changes import Change, changing_by_itself
 from radar_audit_hub.context import Hub
 from radar_audit_hub.notify.channels.request import Request, Told, shown
 from radar_audit_hub.notify.content import decode
 from radar_audit_hub.notify.signing import SigningKeyError
 from radar_audit_hub.policy.releasing import ACTION
 from radar_audit_hub.store import notify_attempts
+from radar_audit_hub.store.control import lock_org
+from radar_audit_hub.store.database import Connection
 from radar_audit_hub.store.notify_attempts import Ended, Outcome
 from radar_audit_hub.store.notify_lanes import Lane, renew
 from radar_audit_hub.store.notify_messages import Message, drop_pending
@@ -55,59 +57,94 @@ class Tried:
         return self.sent.verdict.result == "delivered"
 
 
-async def attempt(
-    hub: Hub,
-    receiver: Receiver,
-    message: Message,
-    *,
-    lane: Lane | None = None,
-    is_last: bool = False,
-    on_disabled: OnDisabled | None = None,
-) -> Tried | None:
-    """Make a message's next attempt; None if somebody else makes it, or the lane was lost.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """An attempt that is noted, not sent; `request` None: it cannot be, because of `hindrance`."""
 
-    `is_last`: no other follows if it fails.
+    message: Message
+    number: int
+    request: Request | None
+    hindrance: str | None
+
+
+async def begin(
+    hub: Hub, conn: Connection, receiver: Receiver, message: Message, lane: Lane | None = None
+) -> Begun | None:
+    """Note a message's next attempt in the caller's transaction, which must commit before `send`.
+
+    None if somebody else makes it, or the lane was lost.
     """
     request, hindrance = _rendered(hub, receiver, message)
     text = "{}" if request is None else shown(request)
-    async with hub.db.write() as conn:
-        now_ms = hub.now_ms()
-        if lane is not None and not await renew(conn, lane, now_ms):
-            return None
-        number = await notify_attempts.begin(conn, message, text, now_ms)
+    now_ms = hub.now_ms()
+    if lane is not None and not await renew(conn, lane, now_ms):
+        return None
+    number = await notify_attempts.begin(conn, message, text, now_ms)
     if number is None:
         return None
+    return Begun(message=message, number=number, request=request, hindrance=hindrance)
+
+
+async def make(
+    hub: Hub,
+    receiver: Receiver,
+    begun: Begun,
+    *,
+    lane: Lane | None = None,
+    then: Message | None = None,
+    is_last: bool = False,
+    on_disabled: OnDisabled | None = None,
+) -> tuple[Tried, Begun | None]:
+    """Send an attempt that is begun and note how it went; return that, and what is begun next.
+
+    After a delivery `then` is begun in the transaction that notes it: one for each message.
+    `is_last`: no other attempt follows if this one fails.
+    """
     began = time.monotonic()
     try:
-        if request is None:
-            sent = Sent(verdict=Verdict(result="retry", error=hindrance))
-        else:
-            sent = await send(hub, receiver.row.kind, request, message.wire_id)
+        sent = await _sent(hub, receiver, begun)
     except asyncio.CancelledError:
-        stopped = Ended(
-            outcome="retry",
-            duration_ms=_since(began),
-            error="the hub was stopped before the receiver answered",
-            due_at=hub.now_ms(),
-        )
-        with suppress(Exception):  # then the row stays without an outcome
-            async with hub.db.write() as conn:
-                await notify_attempts.complete(conn, message, number, stopped, hub.now_ms())
+        await _note_stopped(hub, begun, began)
         raise
+    tried = Tried(sent=sent, duration_ms=_since(began))
+    async with changing_by_itself(hub) as change:
+        reason = await _note(hub, change, receiver, begun, tried, is_last=is_last)
+        following = None
+        if then is not None and tried.delivered:
+            following = await begin(hub, change.conn, receiver, then, lane)
+    _count(hub, receiver, begun.message, tried)
+    if reason is None:
+        return tried, following
+    _logger.warning("a destination was disabled", extra={"id": receiver.row.id})
+    if on_disabled is not None:
+        await on_disabled(hub, receiver.row.org_id, receiver.row.id, reason)
+    return replace(tried, disabled=True), None
+
+
+async def _sent(hub: Hub, receiver: Receiver, begun: Begun) -> Sent:
+    if begun.request is None:
+        return Sent(verdict=Verdict(result="retry", error=begun.hindrance))
+    try:
+        return await send(hub, receiver.row.kind, begun.request, begun.message.wire_id)
     except Exception as error:  # what is wrong with one message must not stop those behind it
         # Not its text, which may hold an address that is a secret.
         kind = type(error).__name__
-        _logger.warning("a notification cannot be sent", extra={"id": message.id, "kind": kind})
-        failed = Verdict(result="retry", error=f"the hub could not send it ({kind})")
-        sent = Sent(verdict=failed)
-    tried = Tried(sent=sent, duration_ms=_since(began))
-    reason = await _finish(hub, receiver, message, number, tried, is_last=is_last)
-    _count(hub, receiver, message, tried)
-    if reason is None:
-        return tried
-    if on_disabled is not None:
-        await on_disabled(hub, message.org_id, message.destination_id, reason)
-    return replace(tried, disabled=True)
+        facts = {"id": begun.message.id, "kind": kind}
+        _logger.warning("a notification cannot be sent", extra=facts)
+        return Sent(verdict=Verdict(result="retry", error=f"the hub could not send it ({kind})"))
+
+
+async def _note_stopped(hub: Hub, begun: Begun, began: float) -> None:
+    stopped = Ended(
+        outcome="retry",
+        duration_ms=_since(began),
+        error="the hub was stopped before the receiver answered",
+        due_at=hub.now_ms(),
+    )
+    with suppress(Exception):  # then the row stays without an outcome
+        async with hub.db.write() as conn:
+            now_ms = hub.now_ms()
+            await notify_attempts.complete(conn, begun.message, begun.number, stopped, now_ms)
 
 
 def _rendered(hub: Hub, receiver: Receiver, message: Message) -> tuple[Request | None, str | None]:
@@ -132,36 +169,36 @@ def _rendered(hub: Hub, receiver: Receiver, message: Message) -> tuple[Request |
         return None, f"the hub could not render this message ({kind})"
 
 
-async def _finish(
-    hub: Hub, receiver: Receiver, message: Message, number: int, tried: Tried, *, is_last: bool
+async def _note(
+    hub: Hub, change: Change, receiver: Receiver, begun: Begun, tried: Tried, *, is_last: bool
 ) -> str | None:
     """Note how an attempt went; return why its destination was disabled by it, if it was."""
-    found = tried.sent.verdict
-    async with changing_by_itself(hub) as change:
-        now_ms = change.now_ms
-        due = None
-        if found.result == "retry" and not is_last:
-            due = next_due_ms(number, now_ms, random.random(), found.retry_after_ms)
-        outcome: Outcome = "failed" if due is None else "retry"
-        ended = Ended(
-            outcome="delivered" if found.result == "delivered" else outcome,
-            duration_ms=tried.duration_ms,
-            receiver_status=tried.sent.status,
-            error=found.error,
-            response=tried.sent.response,
-            due_at=due,
-        )
-        since = await notify_attempts.complete(change.conn, message, number, ended, now_ms)
-        reason = _disabling(hub, found, since, number, now_ms)
-        if reason is None or not await notify_attempts.disable(
-            change.conn, message.org_id, message.destination_id, reason, now_ms
-        ):
-            return None
-        await drop_pending(change.conn, message.org_id, message.destination_id, now_ms)
-        changes = {f"destinations.{receiver.row.name}.disabled": [None, reason]}
-        facts = {"kind": "destination_disabled", "owner": message.owner_id, "changes": changes}
-        change.note(message.org_id, ACTION, message.org_id, facts)
-    _logger.warning("a destination was disabled", extra={"id": message.destination_id})
+    found, message, now_ms = tried.sent.verdict, begun.message, change.now_ms
+    if not tried.delivered:
+        # Before rows are locked that a change of the destination locks in another order.
+        await lock_org(change.conn, message.org_id)
+    due = None
+    if found.result == "retry" and not is_last:
+        due = next_due_ms(begun.number, now_ms, random.random(), found.retry_after_ms)
+    outcome: Outcome = "failed" if due is None else "retry"
+    ended = Ended(
+        outcome="delivered" if tried.delivered else outcome,
+        duration_ms=tried.duration_ms,
+        receiver_status=tried.sent.status,
+        error=found.error,
+        response=tried.sent.response,
+        due_at=due,
+    )
+    since = await notify_attempts.complete(change.conn, message, begun.number, ended, now_ms)
+    reason = _disabling(hub, found, since, begun.number, now_ms)
+    if reason is None or not await notify_attempts.disable(
+        change.conn, message.org_id, message.destination_id, reason, now_ms
+    ):
+        return None
+    await drop_pending(change.conn, message.org_id, message.destination_id, now_ms)
+    changes = {f"destinations.{receiver.row.name}.disabled": [None, reason]}
+    facts = {"kind": "destination_disabled", "owner": message.owner_id, "changes": changes}
+    change.note(message.org_id, ACTION, message.org_id, facts)
     return reason
 
 

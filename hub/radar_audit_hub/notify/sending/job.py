@@ -17,10 +17,9 @@ from radar_audit_hub.context import Hub
 from radar_audit_hub.errors import UnavailableError
 from radar_audit_hub.store import notify_attempts, notify_lanes, notify_messages
 from radar_audit_hub.store.notify_lanes import Lane
-from radar_audit_hub.store.notify_messages import Message
 
-from .attempting import DAY_MS, OnDisabled, Tried, attempt
-from .receivers import Receiver, open_receiver
+from .attempting import DAY_MS, OnDisabled, Tried, begin, make
+from .receivers import open_receiver
 from .schedule import rest_ms
 
 AT_ONCE = 64  # lanes that one replica works at the same time
@@ -146,25 +145,24 @@ class SendingJob:
             async with hub.db.write() as conn:
                 await notify_messages.drop_pending(conn, lane.org_id, lane.destination_id, now_ms)
             return 0
-        for message in messages:
-            until_ms = await self._deliver(lane, receiver, message)
-            if until_ms is not None:
-                return until_ms
-        return 0
-
-    async def _deliver(self, lane: Lane, receiver: Receiver, message: Message) -> int | None:
-        """Try a message; return None to go on with the next, else when to (0: now)."""
-        tried = await attempt(
-            self._hub, receiver, message, lane=lane, on_disabled=self._tell_disabled
-        )
-        if tried is None or tried.disabled:
+        if not messages:
             return 0
-        return self._rest(lane.destination_id, tried)
+        async with hub.db.write() as conn:
+            begun = await begin(hub, conn, receiver, messages.pop(0), lane)
+        until_ms = 0
+        while begun is not None:
+            then = messages.pop(0) if messages else None
+            tried, begun = await make(
+                hub, receiver, begun, lane=lane, then=then, on_disabled=self._tell_disabled
+            )
+            until_ms = self._rest(lane.destination_id, tried)
+        return until_ms
 
-    def _rest(self, destination_id: str, tried: Tried) -> int | None:
-        if tried.delivered:
+    def _rest(self, destination_id: str, tried: Tried) -> int:
+        """Return until when the receiver is to rest after an attempt (Unix ms; 0: not)."""
+        if tried.delivered or tried.disabled:
             self._failures.pop(destination_id, None)
-            return None
+            return 0
         if len(self._failures) > _MAX_COUNTED:
             self._failures.clear()
         self._failures[destination_id] += 1
