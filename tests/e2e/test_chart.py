@@ -168,6 +168,24 @@ def test_the_values_in_the_config_map_are_those_that_the_program_prints(world: C
     await_actions(world, "mapped@example.com", "pod.exec_started", "pod.exec_ended")
 
 
+def test_a_pod_label_brings_the_gateway_where_the_api_server_can_do_it(world: ChartWorld) -> None:
+    by_label = "--set collector.injection.mode=admissionPolicy"
+    line = f"{INSTALL.replace('install', 'upgrade', 1)} {by_label}"
+    if int(chosen_minor().partition(".")[2]) < 36:
+        assert "admissionPolicy needs Kubernetes 1.36" in world.type(line, fails=True)
+        return
+    world.type(line)
+    label = "--set-string 'podLabels.audit\\.radarhq\\.io/inject=true'"
+    world.type(f"helm upgrade radar ./radar -n radar -f before.yaml {label}"
+        " --set rbac.podExec=true --wait")  # fmt: skip
+    template = world.told("-n", "radar", "deployment", "radar")["spec"]["template"]["spec"]
+    assert "initContainers" not in template  # the pod alone has it, so no GitOps tool sees a drift
+    with conversation(world.radar(), "labelled@example.com") as terminal:
+        terminal.type()
+        terminal.leave()
+    await_actions(world, "labelled@example.com", "pod.exec_started", "pod.exec_ended")
+
+
 def test_an_uninstall_keeps_the_log_and_the_custom_resources(world: ChartWorld) -> None:
     world.cluster.kubectl("apply", "-f", "-", stdin=POLICY)
     world.type("helm uninstall radar-audit -n radar-audit --wait")
