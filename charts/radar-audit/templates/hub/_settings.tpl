@@ -72,6 +72,9 @@ A secret is a file, not a variable: variables are seen by whoever may describe t
 {{- with $hub.trustedProxies }}
 - {name: RADAR_AUDIT_HUB_TRUSTED_PROXIES, value: {{ join "," . | quote }}}
 {{- end }}
+{{- with $hub.notifications.allowedNetworks }}
+- {name: RADAR_AUDIT_HUB_NOTIFY_ALLOWED_NETWORKS, value: {{ join "," . | quote }}}
+{{- end }}
 {{- if eq $hub.database.type "postgresql" }}
 - {name: RADAR_AUDIT_HUB_DATABASE_POOL_SIZE, value: {{ $hub.database.poolSize | quote }}}
 {{- end }}
