@@ -38,11 +38,44 @@ STOPS = (
     Stop("sessions", "/orgs/{org}/sessions", READERS),
     Stop("sessions-open", "/orgs/{org}/sessions?state=open", READERS),
     Stop("sessions-empty", "/orgs/{empty}/sessions", READERS),
+    *(
+        Stop(f"{name}{ending}", f"/orgs/{org}/{name}", who)
+        for name, who in (
+            ("settings", OWNER),
+            ("members", OWNER),
+            ("clusters", ROLES),
+            ("clusters/new", ("owner", "member")),
+            ("tokens", ("owner", "member")),
+            ("tokens?user=all", OWNER),
+            ("notifications", OWNER),
+            ("notifications/rules/new", OWNER),
+            ("retention", OWNER),
+            ("billing", OWNER),
+            ("sign-in", OWNER),
+            ("leave", ROLES),
+        )
+        for org, ending in (("{org}", ""), ("{empty}", "-empty"))
+    ),
+    *(
+        Stop(f"new-{kind}", f"/orgs/{{org}}/notifications/destinations/new?kind={kind}", OWNER)
+        for kind in ("slack", "webhook", "email", "teams", "pagerduty")
+    ),
+    Stop("cluster", "/orgs/{org}/clusters/{cluster}"),
+    Stop("destination", "/orgs/{org}/notifications/destinations/{destination}", OWNER),
+    Stop(
+        "delivery",
+        "/orgs/{org}/notifications/destinations/{destination}/deliveries/{delivery}",
+        OWNER,
+    ),
+    Stop("rule", "/orgs/{org}/notifications/rules/shells", OWNER),
     Stop("org-unknown", "/orgs/org_nobody_has", ROLES, 404),
     Stop("nothing-here", "/nothing/here", ROLES, 404),
     Stop("orgs", "/", ROLES),
     Stop("new-org", "/orgs/new", ROLES),
     Stop("preferences", "/preferences", ROLES),
+    Stop("inbox", "/inbox"),
+    Stop("inbox-unread", "/inbox?unread=true"),
+    Stop("inbox-preferences", "/inbox/preferences"),
     Stop("invitation", "/invitations/accept", ROLES),
 )
 OUTSIDE = (
@@ -55,4 +88,4 @@ OUTSIDE = (
 
 def path_of(stop: Stop, world: PageWorld) -> str:
     """Return the address of a stop in this world."""
-    return stop.path.format(org=FULL, empty=EMPTY, event=world.event_id, cluster="cl_1")
+    return stop.path.format(org=FULL, empty=EMPTY, event=world.event_id, **world.ids)

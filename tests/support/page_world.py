@@ -26,6 +26,7 @@ from radar_audit_hub.store.log import append_batch
 from tests.support.browsers import Browser, signed_in
 from tests.support.hub_builder import HubUnderTest, running_hub
 from tests.support.log_rows import NOW_MS, make_event
+from tests.support.page_settings import set_up
 
 T = TypeVar("T")
 FULL, EMPTY = "org_acme", "org_empty"
@@ -62,6 +63,7 @@ class PageWorld:
     loop: asyncio.AbstractEventLoop
     browsers: dict[str, Browser] = field(default_factory=dict)
     event_id: str = ""
+    ids: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -139,6 +141,7 @@ async def fill(world: PageWorld) -> None:
     world.event_id = next(e.id for e, _ in reversed(events) if e.action == "pod.exec_ended")
     rows = [prepare(event, os.urandom(32), key) for event, key in events]
     await append_batch(hub.hub.db, FULL, rows, NOW_MS)
+    world.ids = await set_up(hub, FULL, format_ms(NOW_MS))
 
 
 def log() -> list[tuple[Event, bytes | None]]:

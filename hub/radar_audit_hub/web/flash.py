@@ -36,6 +36,7 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "destination_deleted": "The destination is deleted.",
         "rule_deleted": "The rule is deleted.",
         "replayed": "It is sent again.",
+        "notice_deleted": "The notice is deleted.",
         "cluster_deleted": "The cluster is removed. Its events stay in the log.",
         "zone_set": "Times are shown in your time zone.",
     }

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from . import activity_pages, assets, entry, session_pages
+from . import activity_pages, assets, entry, inbox_pages, session_pages
 from .settings import handlers as settings
 
 
 def routes() -> list[web.RouteDef]:
     """Return all pages' routes."""
-    parts = (assets, entry, activity_pages, session_pages, settings)
+    parts = (assets, entry, inbox_pages, activity_pages, session_pages, settings)
     return [route for part in parts for route in part.routes()]
