@@ -14,6 +14,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from tests.bench import (
+    bench_activity,
+    bench_alerts,
     bench_classify,
     bench_export,
     bench_gateway,
@@ -39,8 +41,10 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     bench_ingest.INGEST,
     bench_pages.PAGES,
     bench_request.REQUEST,
+    bench_activity.ACTIVITY,
     bench_export.EXPORT,
     bench_purge.PURGE,
+    bench_alerts.ALERTS,
     bench_gateway.GATEWAY,
 )
 

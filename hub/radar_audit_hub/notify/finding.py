@@ -7,7 +7,7 @@ SQL of the store. Called by the alert rules. Never parses text and never reads a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from radar_audit_events.actions import ACTIONS
@@ -41,10 +41,15 @@ Test = Callable[[Seen], bool]
 
 @dataclass(frozen=True, slots=True)
 class Finder:
-    """A query: an event of one of `actions` is found if it passes every test."""
+    """A query: an event of one of `actions` is found if it passes every test.
+
+    `namespaces`: it finds events of these alone, None if it does not name any; a test says so,
+    too.
+    """
 
     actions: frozenset[str]
     tests: tuple[Test, ...]
+    namespaces: frozenset[str] | None = None
 
     def finds(self, seen: Seen) -> bool:
         """Tell whether the query finds an event; for any action."""
@@ -58,16 +63,26 @@ class Finder:
 def finder(query: Query) -> Finder:
     """Return a query made ready: its actions, which are looked up, and a test for each term."""
     actions = frozenset(ACTIONS)
+    namespaces: frozenset[str] | None = None
     tests: list[tuple[bool, Test]] = []
     for term in query.terms:
         if isinstance(term, Term) and term.key in ("action", "type"):
             actions &= _actions_of(term)
             continue
+        if isinstance(term, Term) and (named := _named_namespaces(term)) is not None:
+            namespaces = named if namespaces is None else namespaces & named
         test = _created(term) if isinstance(term, Created) else _term(term)
         is_slow = isinstance(term, Term) and term.key is None
         tests.append((is_slow, _negated(test) if term.negated else test))
     tests.sort(key=lambda item: item[0])  # free text last: it looks through everything
-    return Finder(actions, tuple(test for _, test in tests))
+    return Finder(actions, tuple(test for _, test in tests), namespaces)
+
+
+def _named_namespaces(term: Term) -> frozenset[str] | None:
+    """Return the only namespaces that a term lets pass, None if it does not name them."""
+    if term.key != "namespace" or term.negated or any(value.prefix for value in term.values):
+        return None
+    return frozenset(value.text for value in term.values)
 
 
 def _actions_of(term: Term) -> frozenset[str]:
@@ -103,19 +118,21 @@ def _fits(values: Iterable[Value]) -> Fits:
     exact = frozenset(value.text for value in values if not value.prefix)
     begins = tuple(value.text for value in values if value.prefix)
     if not begins:
-        return lambda text: text in exact
+        return exact.__contains__
+    if not exact:
+        return lambda text: text is not None and text.startswith(begins)
     return lambda text: text is not None and (text in exact or text.startswith(begins))
 
 
-def _member(name: str, values: Iterable[Value]) -> Test:
-    fits = _fits(values)
+def _member(name: str, values: Sequence[Value]) -> Test:
     is_presence = any(value.is_presence for value in values)
+    if is_presence:
+        return lambda seen: seen.event.metadata.get(name) is not None
+    fits = _fits(values)
 
     def test(seen: Seen) -> bool:
         found = seen.event.metadata.get(name)
-        if found is None:
-            return False
-        return is_presence or (isinstance(found, str) and fits(found))
+        return isinstance(found, str) and fits(found)
 
     return test
 

@@ -166,15 +166,18 @@ class Judge:
 
     def _open_routes(self, rule: Rule, seen: Seen) -> list[Route]:
         """Return where an event may be told to; what a mute or a severity forbids is counted."""
-        routes = [route for route in rule.routes if route.from_seq <= seen.seq]
-        if rule.is_muted(seen.recorded_at_ms):
-            self.lost["muted"] += len(routes)
-            return []
-        loud = [route for route in routes if RANKS[rule.severity] >= RANKS[route.min_severity]]
-        self.lost["below_severity"] += len(routes) - len(loud)
-        heard = [route for route in loud if not route.is_muted(seen.recorded_at_ms)]
-        self.lost["muted"] += len(loud) - len(heard)
-        return heard
+        is_muted = rule.is_muted(seen.recorded_at_ms)
+        rank, found = RANKS[rule.severity], []
+        for route in rule.routes:
+            if route.from_seq > seen.seq:
+                continue
+            if is_muted or (route.muted_until_ms and route.is_muted(seen.recorded_at_ms)):
+                self.lost["muted"] += 1
+            elif rank < RANKS[route.min_severity]:
+                self.lost["below_severity"] += 1
+            else:
+                found.append(route)
+        return found
 
     def _counted(self, rule: Rule, seen: Seen) -> Gathered | None:
         """Count an event of a rule with a threshold; all that were counted if that reaches it."""

@@ -26,7 +26,7 @@ from radar_audit_events.query import Query, Term, Value, parse
 
 from radar_audit_hub.policy.mistakes import actions_of
 
-from .finding import Finder, Seen, finder
+from .finding import Finder, Seen, Test, finder
 
 RANKS: Mapping[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
 NO_KEY = ""  # the group of events that have nothing to be grouped by
@@ -146,7 +146,7 @@ def _finder(asked: AlertRule, place: Place) -> Finder:
     found = finder(parse(asked.query or ""))
     if place.only_namespace is not None:
         here = finder(Query((Term("namespace", (Value(place.only_namespace),)),)))
-        found = replace(found, tests=(*here.tests, *found.tests))
+        found = replace(found, tests=(*here.tests, *found.tests), namespaces=here.namespaces)
     if not asked.actions:
         return found
     named = frozenset().union(*(actions_of(pattern) for pattern in asked.actions))
@@ -215,37 +215,58 @@ def group_key(seen: Seen, by: GroupBy) -> str:
     return NO_KEY
 
 
+_Ready = tuple[Rule, str | None, tuple[Test, ...]]
+
+
 @dataclass(frozen=True)
 class RuleSet:
-    """All rules of an org in force, by what they may select."""
+    """All rules of an org in force, by what they may select.
+
+    An event is looked at by the rules that may select its action, and of those that name
+    namespaces by its own namespace's alone: teams' rules cost each other nothing.
+    """
 
     rules: tuple[Rule, ...]
     by_key: Mapping[RuleKey, Rule] = field(init=False)
-    _anywhere: Mapping[str, tuple[Rule, ...]] = field(init=False)
-    _confined: Mapping[tuple[str, str], tuple[Rule, ...]] = field(init=False)
+    _anywhere: Mapping[str, list[_Ready]] = field(init=False)
+    _confined: Mapping[tuple[str, str], list[_Ready]] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Look the rules up by action, and by namespace those that are confined to one."""
-        anywhere: dict[str, list[Rule]] = {name: [] for name in ACTIONS}
-        confined: dict[tuple[str, str], list[Rule]] = {}
+        """Look the rules up by action, and by namespace those that name some."""
+        anywhere: dict[str, list[_Ready]] = {name: [] for name in ACTIONS}
+        confined: dict[tuple[str, str], list[_Ready]] = {}
         for rule in self.rules:
-            place = rule.place.only_namespace
+            places, ready = rule.finder.namespaces, (rule, rule.place.cluster_id, rule.finder.tests)
             for action in rule.finder.actions:
-                if place is None:
-                    anywhere[action].append(rule)
-                else:
-                    confined.setdefault((action, place), []).append(rule)
+                if places is None:
+                    anywhere[action].append(ready)
+                    continue
+                for place in places:
+                    confined.setdefault((action, place), []).append(ready)
         object.__setattr__(self, "by_key", {rule.key: rule for rule in self.rules})
-        object.__setattr__(self, "_anywhere", {k: tuple(v) for k, v in anywhere.items()})
-        object.__setattr__(self, "_confined", {k: tuple(v) for k, v in confined.items()})
+        object.__setattr__(self, "_anywhere", anywhere)
+        object.__setattr__(self, "_confined", confined)
 
     def selecting(self, seen: Seen) -> list[Rule]:
         """Return the rules that select an event."""
-        action = seen.event.action
-        found = [rule for rule in self._anywhere.get(action, ()) if rule.passes(seen)]
+        event = seen.event
+        found: list[Rule] = []
+        _look(found, self._anywhere.get(event.action, ()), seen)
         if self._confined:
-            place = seen.event.metadata.get("namespace")
+            place = event.metadata.get("namespace")
             if isinstance(place, str):
-                mine = self._confined.get((action, place), ())
-                found += [rule for rule in mine if rule.passes(seen)]
+                _look(found, self._confined.get((event.action, place), ()), seen)
         return found
+
+
+def _look(found: list[Rule], candidates: Iterable[_Ready], seen: Seen) -> None:
+    """Add the rules that select an event. The one loop that runs for each event and rule."""
+    cluster_id = seen.event.cluster_id
+    for rule, only, tests in candidates:
+        if only is not None and cluster_id != only:
+            continue
+        for test in tests:
+            if not test(seen):
+                break
+        else:
+            found.append(rule)
