@@ -155,6 +155,18 @@ async def test_a_start_is_part_of_its_ends_row_on_another_page_too(hub: HubUnder
     assert started not in both
 
 
+@pytest.mark.parametrize("text", ["yesterday", "", "2026-11-18T10:00:00Z"])
+async def test_an_end_alone_is_shown_whatever_it_says_of_its_start(
+    hub: HubUnderTest, text: str
+) -> None:
+    (ended,) = await hub.append(make_event(action="pod.exec_ended", metadata={"started_at": text}))
+    owner = await reader(hub)
+    page = await owner.text(PAGE)
+    assert shown(page) == [ended]
+    assert ("opened <time" in page) == text.startswith("2026")
+    assert "Pod terminal" in await owner.text(f"{PAGE}/{ended}")
+
+
 async def test_a_refusal_is_marked_by_a_word(hub: HubUnderTest) -> None:
     await hub.append(make_event(action="cluster.action_denied"))
     assert "Denied" in Elements(await (await reader(hub)).text(PAGE)).text

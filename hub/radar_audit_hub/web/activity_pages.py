@@ -48,7 +48,8 @@ from .log_filter import ALL, FORM_NAMES, RANGES, FilterMistakeError, LogFilter, 
 from .rendering import page, see_other
 from .retention_words import retention_words
 from .visits import OrgVisit, org_visit
-from .zones import field_text, is_field_text, zone_of
+from .zone_cookie import zone_of
+from .zones import field_text, is_field_text
 
 PAGE_ROWS = 50
 _MAX_SUGGESTIONS = 200
@@ -104,7 +105,7 @@ async def show_activity(request: web.Request) -> web.Response:
         rows=rows,
         older=older,
         last_seq=next_seq - 1,
-        notice=retention_words(visit.caller, found, floors, now_ms),
+        notice=retention_words(visit.caller.plan, found, floors, now_ms),
         mistake=None,
         **values,
         **await _controls(hub, visit, found, given, zone, values["counts"]),

@@ -34,7 +34,7 @@ from radar_audit_hub.signin.state import SIGNIN
 from radar_audit_hub.signin.underway import count_start
 from radar_audit_hub.store.sso import org_of_domain
 
-from . import zones
+from . import zone_cookie, zones
 from .error_pages import SIGN_IN
 from .forms import NO_MISTAKES, Form, Mistakes, as_document, mistakes_of, read_form
 from .rendering import page, see_other
@@ -188,7 +188,7 @@ async def set_zone(request: web.Request) -> web.Response:
         message = "must be the name of a time zone, such as Europe/Berlin"
         raise InvalidBodyError([FieldError("zone", message)])
     response = see_other(request, _own_or_home(form.text("return_to")), "zone_set")
-    zones.keep(request, response, name)
+    zone_cookie.keep(request, response, name)
     return response
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from radar_audit_events.actions import ACTIONS
+from radar_audit_events.errors import TimeError
 from radar_audit_events.event import Event
 from radar_audit_events.ids import parse_ms, source_key
 from radar_audit_events.matching import matches
@@ -191,8 +192,8 @@ def _terminal(
     start, end = (event, other) if event.action == STARTED else (other, event)
     last = {} if end is None else metadata if end is event else _decoder.decode(end.metadata)
     started = None if start is None else parse_ms(start.created_at)
-    if started is None and isinstance(last.get("started_at"), str):
-        started = parse_ms(last["started_at"])
+    if started is None:
+        started = _time(last.get("started_at"))
     reason = last.get("end_reason")
     return Terminal(
         session_id=str(metadata.get("session_id", "")),
@@ -202,6 +203,14 @@ def _terminal(
         end_words=None if reason is None else END_WORDS.get(reason, str(reason)),
         observed=bool(last.get("observed", metadata.get("observed", True))),
     )
+
+
+def _time(text: object) -> int | None:
+    """Return a time of the metadata, which is any text, None for what is none."""
+    try:
+        return parse_ms(text) if isinstance(text, str) else None
+    except TimeError:
+        return None
 
 
 def _title(event: StoredEvent, terminal: Terminal | None) -> str:

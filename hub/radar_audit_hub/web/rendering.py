@@ -17,7 +17,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 from radar_audit_events.ids import format_ms, parse_ms
 
-from . import flash, zones
+from . import flash, zone_cookie, zones
 from .assets import asset_path
 from .forms import CSRF_FIELD, NO_MISTAKES
 from .navigation import is_current, menu
@@ -46,7 +46,7 @@ def page(request: web.Request, template: str, *, status: int = 200, **values: An
 
     A sentence that the last page left (see `flash.py`) is shown and forgotten.
     """
-    zone = zones.zone_of(request)
+    zone = zone_cookie.zone_of(request)
     found = environment().get_template(template)
     body = found.render(
         {
@@ -55,7 +55,7 @@ def page(request: web.Request, template: str, *, status: int = 200, **values: An
             "path": request.path,
             "here": request.path_qs,
             "zone": zone,
-            "zone_chosen": zones.is_chosen(request),
+            "zone_chosen": zone_cookie.is_chosen(request),
             "mistakes": NO_MISTAKES,
             **values,
         }

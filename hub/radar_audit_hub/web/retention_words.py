@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from radar_audit_hub.auth.principal import Principal
 from radar_audit_hub.retention.policy import DAY_MS, PLAN_DAYS, Floors
 
 from .log_filter import LogFilter
@@ -24,14 +23,14 @@ class Notice:
     reaches: bool
 
 
-def retention_words(caller: Principal, found: LogFilter, floors: Floors, now_ms: int) -> Notice:
-    """Return what to say about the age that is in force at `now_ms` (Unix ms)."""
+def retention_words(plan: str, found: LogFilter, floors: Floors, now_ms: int) -> Notice:
+    """Return what to say about the age that is in force at `now_ms` (Unix ms) on a plan."""
     age_ms = now_ms - floors.default_ms
     whole_days, rest_ms = divmod(age_ms, DAY_MS)
     age = _plural(whole_days, "day") if not rest_ms else _plural(age_ms // _HOUR_MS, "hour")
     by = "by this organization's retention settings"
-    if age_ms == PLAN_DAYS[caller.plan] * DAY_MS:
-        by = f"on the {caller.plan.capitalize()} plan"
+    if age_ms == PLAN_DAYS[plan] * DAY_MS:
+        by = f"on the {plan.capitalize()} plan"
     sentence = f"Events older than {age} are not kept {by}."
     if len(floors.exceptions) > 1 or floors.clusters:
         sentence += " Some actions or clusters have an age of their own."

@@ -23,7 +23,7 @@ from .log_filter import ALL, RANGES, FilterMistakeError, LogFilter, Mistake, rea
 from .rendering import page
 from .retention_words import retention_words
 from .visits import org_visit
-from .zones import zone_of
+from .zone_cookie import zone_of
 
 PAGE_ROWS = 50
 MAX_LOOKED_AT = 1000  # starts that one page looks at: with more, it goes on behind a link
@@ -81,7 +81,7 @@ async def show_sessions(request: web.Request) -> web.Response:
         fields=FIELDS,
         now_ms=now_ms,
         mistake=mistake,
-        notice=retention_words(visit.caller, found, floors, now_ms),
+        notice=retention_words(visit.caller.plan, found, floors, now_ms),
     )
 
 

@@ -16,7 +16,7 @@ from radar_audit_hub.auth.principal import Principal, Someone
 from radar_audit_hub.auth.session_rules import csrf_token
 from radar_audit_hub.auth.sessions import Signed, authenticate_session
 from radar_audit_hub.context import HUB
-from radar_audit_hub.errors import UnauthorizedError
+from radar_audit_hub.errors import NotFoundError, UnauthorizedError
 from radar_audit_hub.store.sessions import Place, places_of
 
 _SIGN_IN = "sign in to see this page"
@@ -69,12 +69,19 @@ async def org_visit(request: web.Request, *roles: str) -> OrgVisit:
     places = await _places(request, signed)
     someone, csrf = _someone(signed), csrf_token(signed.secret)
     request[VISIT] = Visit(person=someone, csrf=csrf, places=places)
-    caller = in_org(signed.found)
+    caller = _member(signed)
     place = next((one for one in places if one.org_id == caller.org_id), None)
     found = OrgVisit(person=someone, csrf=csrf, places=places, place=place, caller=caller)
     request[VISIT] = found
     check(caller, org_id, *roles)
     return found
+
+
+def _member(signed: Signed) -> Principal:
+    try:
+        return in_org(signed.found)
+    except NotFoundError:  # the API's sentence speaks of tokens
+        raise NotFoundError("there is no such organization") from None
 
 
 async def maybe_visit(request: web.Request) -> Visit | None:

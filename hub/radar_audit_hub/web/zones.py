@@ -1,8 +1,7 @@
-"""Times as the reader's clock shows them: the zone they chose, and how times are written.
+"""Times as the reader's clock shows them: zones by name, and how times are written: pure.
 
-Owns the cookie that keeps the zone, and the words for times and durations. Called by the pages.
-The cookie is a preference and no secret: a page's script may set it, and whatever is no zone's
-name counts as none. Never reads a clock.
+Owns the words for times and durations, and the reading of a form's fields for them. Called by the
+pages. Never reads a clock, and never knows whose zone it is: `zone_cookie.py` does.
 """
 
 from __future__ import annotations
@@ -13,13 +12,8 @@ from datetime import UTC, datetime
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from aiohttp import web
 from radar_audit_events.ids import MAX_MS
 
-from radar_audit_hub.auth.session_cookie import is_secure
-
-COOKIE = "radar_audit_zone"
-_YEAR_SECONDS = 31_536_000
 _NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_+/-]{0,63}\Z")
 _LOCAL = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?\Z", re.ASCII)
 UTC_ZONE = "UTC"
@@ -38,31 +32,15 @@ def is_zone(name: str) -> bool:
     return _NAME.match(name) is not None and name in _known()
 
 
-def zone_of(request: web.Request) -> ZoneInfo:
-    """Return the zone that the reader chose, UTC if they chose none."""
-    return _zone(request.cookies.get(COOKIE, ""))
-
-
 @cache
 def _known() -> frozenset[str]:
     return frozenset(zoneinfo.available_timezones())
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone_named(name: str) -> ZoneInfo:
+    """Return the zone of this name, UTC for a text that is none's."""
     known = _NAME.match(name) is not None and name in _known()
     return ZoneInfo(name if known else UTC_ZONE)
-
-
-def is_chosen(request: web.Request) -> bool:
-    """Tell whether the reader has a zone of their own."""
-    return COOKIE in request.cookies
-
-
-def keep(request: web.Request, response: web.StreamResponse, name: str) -> None:
-    """Have the browser keep a zone's name; not hidden from scripts, which may set it too."""
-    response.set_cookie(
-        COOKIE, name, max_age=_YEAR_SECONDS, path="/", secure=is_secure(request), samesite="Lax"
-    )
 
 
 def local(time_ms: int, zone: ZoneInfo) -> datetime:

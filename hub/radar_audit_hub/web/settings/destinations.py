@@ -28,7 +28,7 @@ from radar_audit_hub.errors import HubError, InvalidBodyError, TooManyRequestsEr
 from radar_audit_hub.policy import people as policy
 from radar_audit_hub.policy.alerts import CHANNELS
 from radar_audit_hub.policy.releasing import ACTION
-from radar_audit_hub.web import zones
+from radar_audit_hub.web import zone_cookie, zones
 from radar_audit_hub.web.forms import Form, as_document, read_form
 from radar_audit_hub.web.rendering import page, see_other
 from radar_audit_hub.web.visits import OrgVisit, org_visit
@@ -142,7 +142,7 @@ def _values(request: web.Request, form: Form, kind: str, secret: str | None) -> 
 
 def _time(request: web.Request, text: str) -> str:
     try:
-        return format_ms(zones.field_time(text, zones.zone_of(request)))
+        return format_ms(zones.field_time(text, zone_cookie.zone_of(request)))
     except ValueError as error:
         raise InvalidBodyError([FieldError("muted_until", str(error))]) from None
 
