@@ -1,4 +1,4 @@
-"""Guards docs/operator.md: every condition, reason, event, metric and right stands there."""
+"""Guards docs/operator.md: every condition, reason, event and right stands there."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def test_every_reason_is_explained() -> None:
 
 
 def test_every_metric_is_explained() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     families = list(Metrics().registry.collect())
     assert len(families) > 15
-    names = {family.name.removeprefix("radar_audit_operator_") for family in families}
-    assert not {name for name in names if f"`{name}" not in PAGE}
+    assert not {family.name for family in families if f"`{family.name}" not in page}
 
 
 def test_every_right_is_listed() -> None:
