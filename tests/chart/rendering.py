@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +116,18 @@ def run(arguments: Sequence[str]) -> str:
 
 def read(text: str) -> Rendered:
     """Read what helm printed."""
-    objects = [each for each in yaml.load_all(text, Loader=yaml.CSafeLoader) if each]
+    objects = [
+        each for part in re.split(r"^---$", text, flags=re.MULTILINE) for each in _read(part)
+    ]
     notes = "\n".join(each["text"] for each in objects if each["kind"] == "Notes")
     return Rendered(tuple(each for each in objects if each["kind"] != "Notes"), notes)
+
+
+@cache
+def _read(part: str) -> tuple[Object, ...]:
+    """Read one document; most are the same for most values, and nobody changes what is read."""
+    found = yaml.load(part, Loader=yaml.CSafeLoader)
+    return (found,) if found else ()
 
 
 def values_of(name: str) -> dict[str, Any]:
