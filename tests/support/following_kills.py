@@ -20,7 +20,7 @@ from tests.support.log_rows import make_event
 from tests.support.outbox_worker import fast_ms
 
 _SLICE_EVENTS = 7  # appended between two looks
-_LOOKS = 1200  # of 50 ms, until all must have been told
+_LOOKS = 2400  # of 50 ms at most, until all must have been told
 
 RULES: tuple[dict[str, Any], ...] = (
     {**SHELLS, "destinations": ["plain"]},
