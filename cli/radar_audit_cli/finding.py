@@ -47,6 +47,7 @@ class Kind:
 CLUSTER = Kind("cluster", "clusters", "cl", "name")
 MEMBER = Kind("member", "members", "user", "email", "user_id")
 INVITATION = Kind("invitation", "invitations", "inv", "email")
+DESTINATION = Kind("destination", "destinations", "nd", "name")
 PAT = Kind("token", "pats", "pat", "name")
 
 

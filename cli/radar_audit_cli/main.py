@@ -31,6 +31,11 @@ _TABLE = {
     ),
     "clusters": (f"{_COMMANDS}.clusters:clusters", "Connect and manage clusters."),
     "pats": (f"{_COMMANDS}.pats:pats", "Make and revoke personal access tokens."),
+    "destinations": (
+        f"{_COMMANDS}.destinations:destinations",
+        "Say where alerts go, and see what arrived.",
+    ),
+    "inbox": (f"{_COMMANDS}.inbox:inbox", "See the notices that are meant for you."),
     "billing": (f"{_COMMANDS}.billing:billing", "Show and change the plan."),
     "sso": (f"{_COMMANDS}.sso:sso", "Set up single sign-on."),
     "audit": (f"{_COMMANDS}.audit:audit", "Record events of another control plane."),

@@ -220,3 +220,46 @@ def test_a_role_that_may_not_is_told_which_may(
     assert "the role that may do this is owner" in result.err
     monkeypatch.setenv("RADAR_AUDIT_TOKEN", real.token)
     assert _last_action(cli)[0] == "cluster.action_denied"
+
+
+def test_destinations_from_making_to_deleting(real: RealHub, cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("whsec_" + "canary" * 6 + "\n")
+    create = ("destinations", "create", "siem", "--kind", "webhook", "--secret-file", str(file))
+    # Where the hub refuses to connect to, so that a test of it fails at once.
+    made = _json(cli(*create, "--endpoint", "https://127.0.0.1/in", "-o", "json"))
+    assert (made["kind"], made["has_secret"]) == ("webhook", True)
+    assert _last_action(cli)[0] == "audit.policy_changed"
+    changed = _json(
+        cli("destinations", "update", "siem", "--min-severity", "warning", "-o", "json")
+    )
+    assert changed["settings"]["min_severity"] == "warning"
+    assert changed["has_secret"] is True, "what is not given stays"
+    tested = cli("destinations", "test", "siem", "-o", "json")
+    assert tested.code == 1
+    assert json.loads(tested.out)["delivered"] is False
+    assert "siem" in cli("destinations", "list").out
+    log = _json(cli("destinations", "deliveries", "siem", "-o", "json"))
+    (failed,) = log if isinstance(log, list) else log["deliveries"]
+    assert (failed["kind"], failed["state"]) == ("test", "failed")
+    again = _json(cli("destinations", "replay", "siem", failed["id"], "-o", "json"))
+    assert again == {"replayed": 0}, "a test is not sent again"
+    assert _json(cli("destinations", "enable", "siem", "-o", "json"))["id"] == made["id"]
+    for wrong in (
+        ("update", "siem"),
+        ("update", "siem", "--endpoint", "https://x.test"),
+        ("create", "x", "--kind", "webhook"),
+        ("create", "x", "--kind", "email", "--secret-file", str(file)),
+        ("create", "x", "--kind", "pagerduty", "--secret-file", str(file)),
+        ("replay", "siem"),
+    ):
+        refused = cli("destinations", *wrong)
+        assert refused.code == 2, wrong
+        assert "canary" not in refused.out + refused.err
+    assert cli("destinations", "delete", "siem", "--yes").code == 0
+
+
+def test_inbox_is_listed_and_read(real: RealHub, cli: Cli) -> None:
+    assert cli("inbox", "list", "--unread", "-o", "json").code == 0
+    assert "0 not read" in cli("inbox", "read", "--all").err
+    assert cli("inbox", "read").code == 2

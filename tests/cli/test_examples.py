@@ -12,7 +12,18 @@ from radar_audit_cli.lazy import load
 from radar_audit_cli.main import _TABLE, cli
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
-ADMINISTERING = ("orgs", "members", "invitations", "clusters", "pats", "billing", "sso", "audit")
+ADMINISTERING = (
+    "orgs",
+    "members",
+    "invitations",
+    "clusters",
+    "pats",
+    "billing",
+    "sso",
+    "audit",
+    "destinations",
+    "inbox",
+)
 
 
 def _commands() -> list[tuple[str, click.Command]]:
