@@ -10,15 +10,15 @@ an argument. Never reads the store, and never loses an event without counting it
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from .content import MAX_EVENTS
 from .finding import Seen
-from .rules import RANKS, Route, Rule, RuleKey, RuleSet, group_key
+from .rules import RANKS, Route, Rule, RuleKey, RuleSet, claim, group_key, raised
 from .windows import digest_end, quiet_until, reopens_at, still_counting
 
 MAX_GROUPS = 200  # that one rule keeps apart; the events of further ones are counted together
@@ -285,10 +285,11 @@ def _within(at_ms: int, seen: Seen, seconds: int) -> bool:
     return at_ms > seen.recorded_at_ms - seconds * 1000
 
 
-def strongest(drafts: Iterable[Draft]) -> list[Draft]:
-    """Return the drafts without those of one event for one receiver, but for the most severe.
+def strongest(drafts: Iterable[Draft], disabled: Container[str] = ()) -> list[Draft]:
+    """Return the drafts without those of one event for one receiver, but for one.
 
-    Two owners' rules may lead to the same receiver: the event is told there once.
+    Two owners' rules may lead to the same receiver: the event is told there once, with the highest
+    severity, by whose claim is the greatest. `disabled` are ids of destinations.
     """
     best: dict[tuple[str, int], Draft] = {}
     others = []
@@ -298,6 +299,11 @@ def strongest(drafts: Iterable[Draft]) -> list[Draft]:
             continue
         place = draft.route.identity, draft.gathered.first_seq
         known = best.get(place)
-        if known is None or RANKS[draft.rule.severity] > RANKS[known.rule.severity]:
-            best[place] = draft
+        best[place] = draft if known is None else _told_as_one(known, draft, disabled)
     return [*best.values(), *others]
+
+
+def _told_as_one(known: Draft, other: Draft, disabled: Container[str]) -> Draft:
+    best = max(known, other, key=lambda draft: claim(draft.rule, draft.route, disabled))
+    rule = raised(best.rule, known.rule if best is other else other.rule)
+    return best if rule is best.rule else replace(best, rule=rule)

@@ -9,17 +9,18 @@ and throttles are for events. Never opens a transaction.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from radar_audit_events.ids import new_id
 
 from radar_audit_hub.changes import Change
+from radar_audit_hub.store.notify_destinations import disabled_ids
 from radar_audit_hub.store.notify_following import get_followed_org
 from radar_audit_hub.store.notify_messages import MESSAGE_PREFIX, NewMessage, put_messages
 
 from .content import Content, encode
 from .following.loading import load_rules
-from .rules import RANKS, Route, Rule, RuleSet
+from .rules import Route, Rule, RuleSet, claim, raised
 from .windows import digest_end, quiet_until
 
 Fact = str | int | bool | None
@@ -43,7 +44,8 @@ async def tell_kind(
     `hub.deliveries.wake()` has them delivered at once, else they go out a moment later.
     """
     rules = await load_rules(change.conn, org_id)
-    chosen = notices(rules, kind, cluster_id, change.now_ms)
+    disabled = await disabled_ids(change.conn, org_id) if rules.rules else frozenset()
+    chosen = notices(rules, kind, cluster_id, change.now_ms, disabled)
     if not chosen:
         return 0
     org = await get_followed_org(change.conn, org_id)
@@ -80,9 +82,16 @@ async def tell_kind(
 
 
 def notices(
-    rules: RuleSet, kind: str, cluster_id: str | None, now_ms: int
+    rules: RuleSet,
+    kind: str,
+    cluster_id: str | None,
+    now_ms: int,
+    disabled: Container[str] = (),
 ) -> list[tuple[Route, Rule]]:
-    """Return where a notice goes and by which rule: to each receiver once, the most severe."""
+    """Return where a notice goes and by which rule: to each receiver once, as `claim` says.
+
+    `disabled` are ids of destinations.
+    """
     best: dict[str, tuple[Route, Rule]] = {}
     for rule in rules.rules:
         if not rule.selects_kind(kind, cluster_id) or rule.is_muted(now_ms):
@@ -90,9 +99,14 @@ def notices(
         for route in rule.routes:
             if not route.takes(rule.severity, now_ms):
                 continue
-            known = best.get(route.identity)
-            if known is None or RANKS[rule.severity] > RANKS[known[1].severity]:
-                best[route.identity] = route, rule
+            mine = route, rule
+            known = best.get(route.identity, mine)
+            first, second = (
+                (known, mine)
+                if claim(known[1], known[0], disabled) >= claim(rule, route, disabled)
+                else (mine, known)
+            )
+            best[route.identity] = first[0], raised(first[1], second[1])
     return list(best.values())
 
 

@@ -7,7 +7,7 @@ the store or a clock; a rule that is suspended is no rule here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from radar_audit_events.actions import ACTIONS
@@ -67,6 +67,13 @@ class Place:
     owner_id: str
     cluster_id: str | None
     only_namespace: str | None = None
+
+    @property
+    def reach(self) -> int:
+        """How much of the log its rules may look at: 2 all of it, 1 a cluster, 0 a namespace."""
+        if self.only_namespace is not None:
+            return 0
+        return 2 if self.cluster_id is None else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -198,6 +205,23 @@ def _route(target: Destination, destination_id: str, identity: str, from_seq: in
 
 def _ms(text: str | None) -> int | None:
     return None if text is None else parse_ms(text)
+
+
+def claim(rule: Rule, route: Route, disabled: Container[str]) -> tuple[bool, int, int]:
+    """Return what orders rules of several owners that lead to one receiver: the greatest tells it.
+
+    One that is sent to (`disabled` are ids of destinations), then the widest place, then the
+    severity: who has a policy of a namespace must not be able to take an alert to himself, and
+    then withdraw it.
+    """
+    return route.destination_id not in disabled, rule.place.reach, RANKS[rule.severity]
+
+
+def raised(rule: Rule, other: Rule) -> Rule:
+    """Return a rule, with the severity of another one where that is higher."""
+    if RANKS[other.severity] <= RANKS[rule.severity]:
+        return rule
+    return replace(rule, severity=other.severity)
 
 
 def group_key(seen: Seen, by: GroupBy) -> str:

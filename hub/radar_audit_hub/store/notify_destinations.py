@@ -106,6 +106,14 @@ async def destination_named(
     return None if row is None else _row(row)
 
 
+async def disabled_ids(conn: AsyncConnection, org_id: str) -> frozenset[str]:
+    """Return the ids of an org's destinations that nothing is sent to now."""
+    statement = select(notify_destination.c.id).where(
+        notify_destination.c.org_id == org_id, notify_destination.c.disabled_at.is_not(None)
+    )
+    return frozenset((await conn.execute(statement)).scalars())
+
+
 async def disabled_since(conn: AsyncConnection, since_ms: int, limit: int) -> list[DestinationRow]:
     """Return destinations of all orgs that were disabled at `since_ms` (Unix ms) or later."""
     statement = (

@@ -33,6 +33,7 @@ from radar_audit_hub.notify.rules import Rule, RuleKey, RuleSet
 from radar_audit_hub.retention.in_force import read
 from radar_audit_hub.retention.policy import Floors, floors
 from radar_audit_hub.store.database import Connection
+from radar_audit_hub.store.notify_destinations import disabled_ids
 from radar_audit_hub.store.notify_following import (
     Cursor,
     FollowedOrg,
@@ -100,13 +101,14 @@ class Stepper:
         if loaded is None:
             return False
         selected = await _select(loaded)
-        kept, memory = await self._recall(org_id, selected, now_ms)
+        kept, memory, disabled = await self._recall(org_id, selected, now_ms)
         judge = Judge(loaded.rules, memory, now_ms)
         judge.flush()
         for seen, rules in selected:
             for rule in rules:
                 judge.take(rule, seen)
-        messages = await self._compose(org_id, loaded, strongest(judge.drafts), now_ms)
+        drafts = strongest(judge.drafts, disabled)
+        messages = await self._compose(org_id, loaded, drafts, now_ms)
         changed = _changed(kept, memory, judge)
         if loaded.end_seq == loaded.cursor.next_seq and not messages and not changed.windows:
             return False
@@ -144,19 +146,23 @@ class Stepper:
 
     async def _recall(
         self, org_id: str, selected: list[tuple[Seen, list[Rule]]], now_ms: int
-    ) -> tuple[_Kept, Memory]:
-        """Load what the rules remember that select an event, or for which something is due."""
+    ) -> tuple[_Kept, Memory, frozenset[str]]:
+        """Load what the rules remember that select an event, or for which something is due.
+
+        Also which destinations are disabled: that changes without a new revision of the rules.
+        """
         keys = {rule.key for _, rules in selected for rule in rules if rule.remembers}
         async with self.hub.db.read() as conn:
             keys |= await rules_due(conn, org_id, now_ms)
             memories = await load_memories(conn, org_id, keys)
             windows = await load_windows(conn, org_id, keys)
+            disabled = await disabled_ids(conn, org_id)
         named = {_key(key): value for key, value in windows.items()}
         memory = Memory(
             {key: _rule_memory.decode(text) for key, text in memories.items()},
             {key: _window.decode(text) for key, (_, text) in named.items()},
         )
-        return _Kept(memories, named), memory
+        return _Kept(memories, named), memory, disabled
 
     async def _compose(
         self, org_id: str, loaded: _Loaded, drafts: list[Draft], now_ms: int
