@@ -16,7 +16,7 @@ import yaml
 
 from .merging import ValuesError
 
-MAX_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 1024 * 1024  # Helm keeps values in a Secret, which holds no more
 _WORDS = frozenset({"", "~", "null", "true", "false", "yes", "no", "on", "off", "y", "n", "<<"})
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
 # What some reader of YAML takes for a number, a date or a special word.
