@@ -17,6 +17,7 @@ from typing import Any
 import trustme
 from radar_audit_events.ids import new_id
 from radar_audit_events.policy_wire import (
+    AlertRule,
     Destination,
     NotificationSettings,
     OwnerDocument,
@@ -102,8 +103,10 @@ class NotifyWorld:
         """The hub's time."""
         return self.under_test.clock.now_ms
 
-    async def set_destinations(self, targets: Sequence[Destination]) -> None:
-        """Store the org's own document with these destinations."""
+    async def set_destinations(
+        self, targets: Sequence[Destination], rules: Sequence[AlertRule] = ()
+    ) -> None:
+        """Store the org's own document with these destinations and rules."""
         async with changing_by_itself(self.hub) as change:
             org = await change.lock(ORG)
             before = await get_owner(change.conn, ORG, OWNER)
@@ -113,7 +116,7 @@ class NotifyWorld:
                 spec_hash=os.urandom(8).hex(),
                 created_at="2026-11-01T00:00:00.000Z",
                 scope="organization",
-                notifications=NotificationSettings(destinations=list(targets)),
+                notifications=NotificationSettings(destinations=list(targets), rules=list(rules)),
             )
             await store(
                 self.hub,
