@@ -1,4 +1,4 @@
-"""Ends the overrides of org owners when their day is over.
+"""Ends the overrides of org owners when their day is over, and adopts older documents' alerts.
 
 Owns the rounds. Started by `app.py`; replicas may do the same round, since the org's lock lets one
 of them find the override and the others none. Never needed for reading: an override that has ended
@@ -19,6 +19,7 @@ from radar_audit_hub.store.owners import (
     orgs_with_ended_override,
 )
 
+from .adopting import adopt_older
 from .settling import LEAST_RELEASE_DELAY_HOURS, settle
 
 ROUND_SECONDS = 60.0
@@ -45,9 +46,13 @@ async def end_overrides(hub: Hub) -> int:
 
 async def run_forever(hub: Hub) -> None:
     """Do a round a minute; a failed one is logged, the next one tried."""
+    is_first = True
     while True:
         try:
             await end_overrides(hub)
+            if is_first:
+                await adopt_older(hub)
+            is_first = False
         except Exception:  # the database may be away for a while
             _logger.exception("a round over ended overrides failed")
         await asyncio.sleep(ROUND_SECONDS)

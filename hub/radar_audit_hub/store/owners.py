@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .control import insert_new
 from .schema import org
+from .schema_notify import notify_destination
 from .schema_policy import (
     policy_holder,
     policy_override,
@@ -143,6 +144,23 @@ async def delete_owner(conn: AsyncConnection, org_id: str, owner_id: str) -> Non
             policy_owner.c.org_id == org_id, policy_owner.c.owner_id == owner_id
         )
     )
+
+
+async def owners_without_rows(conn: AsyncConnection) -> list[tuple[str, str]]:
+    """Return org and id of owners whose documents have destinations, of which there is no row."""
+    has_rows = (
+        select(notify_destination.c.id)
+        .where(
+            notify_destination.c.org_id == policy_owner.c.org_id,
+            notify_destination.c.owner_id == policy_owner.c.owner_id,
+        )
+        .exists()
+    )
+    # Rules name destinations as texts, the list of destinations itself has objects.
+    statement = select(policy_owner.c.org_id, policy_owner.c.owner_id).where(
+        policy_owner.c.document.contains('"destinations":[{', autoescape=True), ~has_rows
+    )
+    return [(row.org_id, row.owner_id) for row in await conn.execute(statement)]
 
 
 async def mark_seen(

@@ -7,6 +7,7 @@ from typing import Any
 
 from radar_audit_events.policy_wire import Destination, EmailTarget, SlackTarget, WebhookTarget
 from radar_audit_hub.notify.destinations import identity
+from radar_audit_hub.policy.adopting import adopt_older
 from radar_audit_hub.policy.secret_parts import Secret
 from radar_audit_hub.store.notify_destinations import DestinationRow, list_destinations
 from radar_audit_hub.store.schema_notify import notify_destination, notify_message
@@ -136,6 +137,26 @@ async def test_heartbeat_counts_what_waits_and_opens_no_secret(hub: HubUnderTest
     assert answer["states"][0]["destinations"] == [
         {"name": "ops", "state": "never_used", "pending": 1}
     ]
+
+
+async def test_alerts_of_a_document_from_before_the_upgrade_are_taken_up_once(
+    hub: HubUnderTest,
+) -> None:
+    mine = await operator(hub)
+    rules = [{"name": "all", "destinations": ["ops"], "actions": ["pod.*"]}]
+    await mine.put(mine.owner(), 1, notifications={**_asks(SLACK), "rules": rules})
+    before = await _rows(hub)
+    async with hub.hub.db.write() as conn:
+        for table in ("notify_destination", "notify_route", "notify_cursor"):
+            await conn.exec_driver_sql(f"DELETE FROM {table}")
+    assert [await adopt_older(hub.hub) for _ in range(2)] == [1, 0]
+    after = await _rows(hub)
+    assert {name: (row.identity, row.has_secret) for name, row in after.items()} == {
+        name: (row.identity, True) for name, row in before.items()
+    }
+    async with hub.hub.db.read() as conn:
+        followed = await conn.exec_driver_sql("SELECT owner_id FROM notify_route")
+        assert [row[0] for row in followed] == [mine.owner()]
 
 
 def test_receiver_is_the_same_for_two_owners_unless_it_is_signed_otherwise() -> None:
