@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from radar_audit_hub.notify.following import step
 from radar_audit_hub.notify.following.job import run_forever
 
 from tests.support.alerting import OPS, SHELLS, Alerting, told
@@ -211,3 +213,58 @@ async def test_deleted_org_is_followed_no_longer(alerting: Alerting) -> None:
     assert answer.status in (200, 204), answer.body
     assert await alerting.messages() == []
     assert await alerting.cursor() is None
+
+
+async def test_failure_of_one_org_delays_no_other(
+    alerting: Alerting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await alerting.put(SHELLS)
+    await alerting.hub.add_org("org_bad")
+    bad = await alerting.hub.add_person("org_bad")
+    asked = {"destinations": [OPS], "rules": [SHELLS]}
+    path = "/api/orgs/org_bad/audit/policy"
+    answer = await alerting.hub.send("PUT", path, token=bad, json={"notifications": asked})
+    assert answer.status == 200, answer.body
+    await alerting.hub.append(make_event(1), org_id="org_bad")
+    await alerting.append(make_event(2))
+    real = vars(step)["get_cursor"]
+
+    async def fail(conn: Any, org_id: str) -> Any:
+        if org_id == "org_bad":
+            raise ArithmeticError
+        return await real(conn, org_id)
+
+    monkeypatch.setattr(step, "get_cursor", fail)
+    assert len(await alerting.messages()) == 1
+    monkeypatch.undo()
+    assert len(await alerting.messages()) == 1  # it rests
+    alerting.follower._resting.clear()  # half a minute later
+    assert len(await alerting.messages()) == 2
+
+
+async def test_step_is_made_anew_when_a_document_changes_meanwhile(
+    alerting: Alerting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await alerting.put(SHELLS)
+    await alerting.append(make_event(1))
+    real = vars(step)["rules_due"]
+
+    async def edit_first(*args: Any) -> Any:
+        monkeypatch.undo()
+        await alerting.put({**SHELLS, "severity": "critical"})
+        return await real(*args)
+
+    monkeypatch.setattr(step, "rules_due", edit_first)
+    (row,) = await alerting.messages()
+    assert row.severity == "critical"
+
+
+async def test_gauge_says_how_many_events_wait(alerting: Alerting) -> None:
+    await alerting.put(SHELLS)
+    await alerting.messages()
+    await alerting.append(make_event(1), make_event(2))
+    await alerting.follower.measure()
+    metrics = alerting.hub.hub.metrics.registry
+    assert metrics.get_sample_value("radar_audit_hub_notify_behind_events") == 2
+    await alerting.messages()
+    assert metrics.get_sample_value("radar_audit_hub_notify_messages_total", {"kind": "event"}) == 2
