@@ -129,7 +129,10 @@ async def _authenticate_account(
     request: web.Request, login: KubernetesLogin, token: str
 ) -> ClusterPrincipal:
     hub = request.app[HUB]
-    who = await login.account(token)
+    # Else everybody could have the API server asked, as often as they like, by sending rubbish.
+    who = await login.account(
+        token, lambda: hub.auth_failures.refuse_above(address_of(request), hub.now_ms())
+    )
     if isinstance(who, NotGood):
         error = _refused(request, Refused(who.reason, who.message))
         raise ForbiddenError(who.message) if who.is_known else error

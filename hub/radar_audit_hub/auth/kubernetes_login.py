@@ -53,8 +53,13 @@ class KubernetesLogin:
         self._slots = asyncio.Semaphore(MAX_REVIEWS)
         self._trust: tuple[tuple[int, int], ssl.SSLContext] | None = None
 
-    async def account(self, token: str) -> Account | NotGood:
-        """Return whose token this is, if that account may log in. Raises UnavailableError."""
+    async def account(
+        self, token: str, before_asking: Callable[[], None] = lambda: None
+    ) -> Account | NotGood:
+        """Return whose token this is, if that account may log in. Raises UnavailableError.
+
+        `before_asking` may raise to keep a token that is not known here from the API server.
+        """
         said = claims_verdict(token, self._settings.audience)
         if isinstance(said, NotGood):
             return said
@@ -63,6 +68,7 @@ class KubernetesLogin:
         digest = token_hash(token)
         verdict = self._cached(digest)
         if verdict is None:
+            before_asking()
             verdict = await self._ask_once(digest, token)
         if isinstance(verdict, Account) and verdict != said:
             # The API server alone says who it is; the two differ in no honest token.

@@ -2,7 +2,7 @@
 
 Owns `FailureLimiter`. Called by `bearer.py` for each refused token, and by signing in, which
 counts every attempt and also those of one person. Never holds up a
-valid one: many people share the address of a proxy. A token has 256 random bits,
+valid one that the hub knows: many people share the address of a proxy. A token has 256 random bits,
 so this saves work and log lines; guessing is hopeless with or without it.
 """
 
@@ -42,8 +42,20 @@ class FailureLimiter:
         if len(self._seen) > MAX_ADDRESSES:
             self._seen.popitem(last=False)  # the address that failed longest ago
         if count >= self._per_minute:
-            seconds = max(1, (start + WINDOW_MS - now_ms + 999) // 1000)
-            raise TooManyRequestsError(self._sentence, seconds)
+            raise self._refusal(start, now_ms)
+
+    def refuse_above(self, address: str, now_ms: int) -> None:
+        """Count nothing, and raise TooManyRequestsError if the address is at its limit.
+
+        For what is dear to find out about a token, such as asking another server.
+        """
+        start, count = self._seen.get(_network_of(address), (now_ms, 0))
+        if 0 <= now_ms - start < WINDOW_MS and count >= self._per_minute:
+            raise self._refusal(start, now_ms)
+
+    def _refusal(self, start: int, now_ms: int) -> TooManyRequestsError:
+        seconds = max(1, (start + WINDOW_MS - now_ms + 999) // 1000)
+        return TooManyRequestsError(self._sentence, seconds)
 
 
 def _network_of(address: str) -> str:
