@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import trustme
+
 from tests.cluster.network import NODE_ADDRESS
 from tests.cluster.provider import Cluster
 
@@ -60,7 +62,13 @@ class NodeHub:
         self.cluster = cluster
         self.folder = folder
         self._environ = {k: v for k, v in os.environ.items() if not k.startswith("RADAR_AUDIT_")}
+        self.receivers_authority = trustme.CA()
+        self.receivers_ca = folder / "receivers-ca.pem"
+        self.receivers_authority.cert_pem.write_to_path(str(self.receivers_ca))
         self._environ |= {
+            # Receivers of notifications are on the node's own loopback.
+            "RADAR_AUDIT_HUB_NOTIFY_ALLOWED_NETWORKS": "127.0.0.0/8",
+            "RADAR_AUDIT_HUB_NOTIFY_CA_FILE": str(self.receivers_ca),
             "RADAR_AUDIT_HUB_DATABASE_URL": f"sqlite:///{folder / 'hub.db'}",
             "RADAR_AUDIT_HUB_LISTEN": f"{NODE_ADDRESS}:{HUB_PORT}",
             "RADAR_AUDIT_HUB_PROBES_LISTEN": f"{NODE_ADDRESS}:{_PROBES_PORT}",
@@ -68,6 +76,7 @@ class NodeHub:
         init = [_PROGRAM, "init", "--org-id", ORG, "--cluster-name", "e2e", "-o", "json"]
         done = subprocess.run(init, env=self._environ, capture_output=True, text=True, check=True)
         made = json.loads(done.stdout)
+        self.cluster_id = str(made["cluster"]["id"])
         self.cluster_token = str(made["cluster"]["token"])
         self.pat = str(made["pat"]["token"])
         self._process: subprocess.Popen[bytes] | None = None
