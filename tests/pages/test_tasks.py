@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
+from tests.support.browsers import signed_in
 from tests.support.chromium import Chromium, Tab
 from tests.support.log_rows import make_event
 from tests.support.page_world import FULL, PageWorld
@@ -175,7 +176,8 @@ def test_live_shows_what_happens(browser: Chromium, world: PageWorld) -> None:
             created_at_ms=world.hub.clock.now_ms - 5, actor_email="live@acme.com",
         )  # fmt: skip
         world.run(world.hub.append(event, org_id=FULL))
-        expect(page.locator("tbody.event").first).to_contain_text("live@acme.com", timeout=30_000)
+        shown = page.locator("tbody.event", has_text="live@acme.com")
+        expect(shown).to_be_visible(timeout=30_000)
         page.get_by_role("button", name="Live: on").click()
         expect(page.get_by_role("button", name="Live", exact=True)).to_be_visible()
         assert tab.trouble == []
@@ -195,3 +197,33 @@ def test_an_invitations_token_survives_the_sign_in(browser: Chromium) -> None:
         expect(tab.page.get_by_label("Invitation link")).to_have_value("rhi_" + "A" * 43)
         tab.page.get_by_role("button", name="Accept invitation").click()
         expect(tab.page.get_by_role("alert")).to_contain_text("There is no such invitation for you")
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_the_ways_to_sign_in_are_offered(browser: Chromium, script: bool) -> None:
+    with browser.tab(script=script) as tab:
+        page = tab.page
+        tab.open(ACTIVITY)
+        expect(page).to_have_url(re.compile(r"/signin\?return_to=%2Forgs%2F"))
+        provider = page.get_by_role("link", name="Continue with your identity provider")
+        assert f"return_to=%2Forgs%2F{FULL}%2Factivity" in (provider.get_attribute("href") or "")
+        page.get_by_label("Work e-mail").fill("alice@nowhere.example")
+        page.get_by_role("button", name="Continue with SSO").click()
+        expect(page.get_by_role("alert")).to_contain_text("of no domain that signs in here")
+        expect(page.get_by_label("Work e-mail")).to_have_value("alice@nowhere.example")
+        assert tab.trouble == []
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_signing_out_ends_on_the_sign_in_page(
+    browser: Chromium, world: PageWorld, script: bool
+) -> None:
+    world.browsers["leaving"] = world.run(signed_in(world.hub, "user_viewer"))
+    with browser.tab("leaving", script=script) as tab:
+        page = tab.page
+        tab.open("/")
+        page.locator("details.person > summary").click()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("status")).to_have_text("You are signed out.")
+        tab.open("/")
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()

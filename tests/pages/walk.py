@@ -81,7 +81,7 @@ STOPS = (
 OUTSIDE = (
     Stop("sign-in", "/signin"),
     Stop("sign-in-link", "/api/auth/link/rhl_" + "A" * 43),
-    Stop("sign-in-refused", "/api/auth/oidc/callback?state=x&code=y", status=404),
+    Stop("sign-in-refused", "/api/auth/oidc/callback?state=x&code=y", status=403),
     Stop("invitation-outside", "/invitations/accept"),
 )
 

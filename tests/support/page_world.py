@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from radar_audit_events.event import Event
 from radar_audit_events.ids import event_id, format_ms, source_key
 from radar_audit_hub.ingest.prepare import prepare
+from radar_audit_hub.settings_signin import OidcSettings, WorkosSettings
 from radar_audit_hub.store.control import User, ensure_user, insert_member
 from radar_audit_hub.store.log import append_batch
 
@@ -98,6 +99,9 @@ def page_world(folder: Path) -> Iterator[PageWorld]:
             migrated=False,
             port=port,
             public_url=public_url,
+            # Named, so that the sign-in shows every way; nobody is asked before one is taken.
+            oidc=OidcSettings(issuer="https://id.example.com", client_id="radar-audit"),
+            workos=WorkosSettings(api_key="sk_test", client_id="client_1"),
         ) as hub:
             world = PageWorld(hub, asyncio.get_running_loop())
             await fill(world)

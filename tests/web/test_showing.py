@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from radar_audit_hub.web.showing import is_deceptive, json_text, plain_name, shown
+from radar_audit_hub.web.showing import is_deceptive, json_line, json_text, plain_name, shown
 
 from tests.support.pages import Elements
 
@@ -72,6 +72,11 @@ def test_json_is_the_same_json_without_what_deceives(value: object) -> None:
     text = json_text(value)
     assert json.loads(text) == value
     assert not [char for char in text if char != "\n" and is_deceptive(char)]
+
+
+def test_a_value_of_the_metadata_is_one_line() -> None:
+    assert json_line({"team": ["a", "b"], "on": True}) == '{"team": ["a", "b"], "on": true}'
+    assert "U+000A" not in shown(json_line({"a": {"b": [1, 2]}}))
 
 
 @given(ANY_TEXT)

@@ -21,7 +21,7 @@ from . import flash, zone_cookie, zones
 from .assets import asset_path
 from .forms import CSRF_FIELD, NO_MISTAKES
 from .navigation import is_current, menu
-from .showing import json_text, plain_name, shown, spelled_out
+from .showing import json_line, json_text, plain_name, shown, spelled_out
 from .visits import VISIT
 
 CONTENT_SECURITY_POLICY = (
@@ -90,6 +90,7 @@ def environment() -> Environment:
         shown=shown,
         named=plain_name,
         json=json_text,
+        json_line=json_line,
         when=_when,
         clock=_clock,
         spelled=spelled_out,

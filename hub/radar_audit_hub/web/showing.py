@@ -74,6 +74,11 @@ def json_text(value: Any) -> str:
     return "".join(_json_char(c) for c in text)
 
 
+def json_line(value: Any) -> str:
+    """Return a value as JSON in one line, to be shown by `shown`."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
+
+
 def _json_char(char: str) -> str:
     if char == "\n" or not is_deceptive(char):
         return char
