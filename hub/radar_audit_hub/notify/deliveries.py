@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Literal
 
+import aiohttp
+
 from radar_audit_hub.outbound import Outbound, OutboundAnswer, OutboundError
 from radar_audit_hub.settings_notify import NotifySettings
 
@@ -18,6 +20,7 @@ from .addresses import Allowed, UrlRefusedError, read_url
 from .guard import Guard, Lookup, connector, look_up
 
 MAX_ANSWER_BYTES = 64 * 1024
+_SCHEMES: tuple[Literal["https", "http"], ...] = ("https", "http")
 
 
 class Deliveries:
@@ -27,13 +30,17 @@ class Deliveries:
         """Open nothing yet; `lookup` resolves names, in a thread."""
         self._settings, self._lookup = settings, lookup
         self._allowed = Allowed(settings.allowed_networks)
-        self._ways = {scheme: self._way(scheme) for scheme in ("https", "http")}
+        self._guards: list[Guard] = []
+        self._ways = {scheme: self._way(scheme) for scheme in _SCHEMES}
         self._bell = asyncio.Event()
 
     def _way(self, scheme: Literal["https", "http"]) -> Outbound:
-        return Outbound(
-            lambda: connector(Guard(self._allowed, scheme, self._lookup), self._settings.ca_file)
-        )
+        def connect() -> aiohttp.BaseConnector:
+            guard = Guard(self._allowed, scheme, self._lookup)
+            self._guards.append(guard)
+            return connector(guard, self._settings.ca_file)
+
+        return Outbound(connect)
 
     def wake(self) -> None:
         """Say that messages were committed: the job of this replica looks at once."""
@@ -66,6 +73,8 @@ class Deliveries:
         )
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and let go of the threads that look names up."""
         for way in self._ways.values():
             await way.close()
+        while self._guards:
+            await self._guards.pop().close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -188,3 +189,17 @@ async def test_end_of_a_delivery_does_not_wait_for_the_rest_of_an_answer(
     inbox.replies.append(Reply(how="gigabyte"))
     answer = await _post(Deliveries(settings), inbox.url, made)
     assert (len(answer.body), answer.is_cut) == (MAX_ANSWER_BYTES, True)
+
+
+async def test_end_of_the_hub_lets_go_of_the_threads_that_look_names_up(
+    inbox: Receiver, settings: NotifySettings
+) -> None:
+    def looking() -> list[str]:
+        return [one.name for one in threading.enumerate() if one.name.startswith("delivery names")]
+
+    before = len(looking())
+    deliveries = Deliveries(settings, FakeNames(["127.0.0.1"]))
+    await deliveries.post(f"https://localhost:{inbox.port}/", headers={}, body=b"{}")
+    assert len(looking()) == before + 1
+    await deliveries.close()
+    await inbox.wait_for(lambda: len(looking()) == before)
