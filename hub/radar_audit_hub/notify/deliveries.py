@@ -31,7 +31,7 @@ class Deliveries:
         self._settings, self._lookup = settings, lookup
         self._allowed = Allowed(settings.allowed_networks)
         self._guards: list[Guard] = []
-        self._ways = {scheme: self._way(scheme) for scheme in _SCHEMES}
+        self._ways: dict[str, Outbound] = {scheme: self._way(scheme) for scheme in _SCHEMES}
         self._bell = asyncio.Event()
 
     def _way(self, scheme: Literal["https", "http"]) -> Outbound:
