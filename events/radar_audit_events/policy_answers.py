@@ -97,7 +97,11 @@ class CaptureState(_Answer, frozen=True, kw_only=True):
 
 
 class OwnerAnswer(_Answer, frozen=True, kw_only=True):
-    """The answer to a PUT, also with `?dryRun=true` (`result` is then `dry_run`)."""
+    """The answer to a PUT, also with `?dryRun=true` (`result` is then `dry_run`).
+
+    `would_have_sent` is a dry run's: by alert rule, how many messages the last seven days would
+    have led to for each of its destinations, or at least so many where there were very many.
+    """
 
     result: Literal["stored", "unchanged", "dry_run"]
     revision: str
@@ -106,6 +110,7 @@ class OwnerAnswer(_Answer, frozen=True, kw_only=True):
     destinations: list[DestinationState] = []
     capture: CaptureState | None = None
     overridden: Override | None = None
+    would_have_sent: dict[str, int] = {}
 
 
 class KeyState(_Answer, frozen=True, kw_only=True):

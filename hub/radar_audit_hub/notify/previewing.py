@@ -13,17 +13,18 @@ from dataclasses import dataclass
 
 import msgspec
 from radar_audit_events.ids import event_time_ms, format_ms
-from radar_audit_events.policy_wire import AlertRule
+from radar_audit_events.policy_wire import AlertRule, OwnerDocument
 from radar_audit_events.query import MAX_TERMS, Created, Query, Term, Value, parse
 
 from radar_audit_hub.policy.mistakes import actions_of
-from radar_audit_hub.retention.policy import DAY_MS, Floors
+from radar_audit_hub.retention.policy import DAY_MS, Floors, floors_of
 from radar_audit_hub.store import query as reading
 from radar_audit_hub.store.database import Database
+from radar_audit_hub.store.notify_following import get_followed_org
 from radar_audit_hub.store.notify_reading import events_at
 
 from .finding import Seen
-from .rules import Place, Route, Rule, make_rule
+from .rules import Place, Route, Rule, is_active, make_rule
 from .sentences import sentence
 from .simulating import play
 
@@ -32,6 +33,8 @@ MAX_MATCHED = 2000  # events of one rule
 MAX_SECONDS = 3.0  # for all rules together
 _PAGE_ROWS = 500
 _SAMPLES = 5
+_TRIAL_DAYS = 7
+_TRIAL_SECONDS = 1.0
 _ANYWHERE = Route(destination_id="any", name="any", identity="any")
 
 
@@ -85,6 +88,36 @@ async def preview(
         search = _Search(db, org_id, rule, ready, floors, now_ms - days * DAY_MS, now_ms)
         found.append(await search.run(ends))
     return found
+
+
+async def would_have_sent(
+    db: Database, org_id: str, document: OwnerDocument, cluster_id: str | None, now_ms: int
+) -> dict[str, int]:
+    """Return what a document's rules would have told each destination over a week, by rule.
+
+    It is counted for a second at most, so that who tries a document is not kept waiting.
+    """
+    asked = document.notifications
+    rules = [] if asked is None else [rule for rule in asked.rules if is_active(rule)]
+    if asked is None or not rules:
+        return {}
+    async with db.read() as conn:
+        org = await get_followed_org(conn, org_id)
+    found = await preview(
+        db,
+        org_id,
+        rules,
+        place=Place(
+            owner_id="trial",
+            cluster_id=None if document.scope == "organization" else cluster_id,
+            only_namespace=asked.only_namespace,
+        ),
+        floors=floors_of(org, now_ms),
+        days=_TRIAL_DAYS,
+        now_ms=now_ms,
+        max_seconds=_TRIAL_SECONDS,
+    )
+    return {one.name: one.would_have_sent for one in found}
 
 
 @dataclass(slots=True)

@@ -40,6 +40,7 @@ from radar_audit_hub.errors import (
     UnauthorizedError,
 )
 from radar_audit_hub.json_edge import json_document, no_parameters
+from radar_audit_hub.notify.previewing import would_have_sent
 from radar_audit_hub.store.notify_destinations import destination_named
 from radar_audit_hub.store.owners import (
     Owner,
@@ -89,7 +90,10 @@ async def put_document(request: web.Request) -> web.Response:
             if is_trial:
                 raise _TriedError(answer)
     except _TriedError as tried:
-        answer = msgspec.structs.replace(tried.answer, result="dry_run")
+        told = await would_have_sent(
+            hub.db, caller.org_id, document, caller.cluster_id, hub.now_ms()
+        )
+        answer = msgspec.structs.replace(tried.answer, result="dry_run", would_have_sent=told)
     return json_document(answer)
 
 

@@ -10,9 +10,10 @@ from radar_audit_hub.notify import previewing
 from radar_audit_hub.notify.rules import Place
 from radar_audit_hub.retention.policy import Floors
 
-from tests.support.alerting import SHELLS, Alerting
+from tests.support.alerting import OPS, SHELLS, Alerting
 from tests.support.hub_builder import ORG, HubUnderTest, events_of
 from tests.support.log_rows import DAY_MS, NOW_MS, make_event
+from tests.support.policy_agents import operator
 
 PATH = f"/api/orgs/{ORG}/audit/policy/alerts/preview"
 
@@ -167,3 +168,14 @@ async def test_preview_changes_nothing(hub: HubUnderTest) -> None:
     await preview(hub, SHELLS)
     assert await alerting.cursor() is None
     assert await alerting.messages() == []
+
+
+async def test_trial_of_a_document_counts_what_it_would_have_sent(hub: HubUnderTest) -> None:
+    agent = await operator(hub)
+    await hub.append(*events_of(3), make_event(50, cluster_id="cl_2"))
+    asked = {"destinations": [OPS], "rules": [SHELLS, {**SHELLS, "name": "none", "query": "zz"}]}
+    answer = await agent.put(agent.owner(), dry_run=True, notifications=asked)
+    assert answer.status == 200, answer.body
+    assert answer.json["would_have_sent"] == {"shells": 3, "none": 0}
+    stored = await agent.put(agent.owner(), notifications=asked)
+    assert "would_have_sent" not in stored.json
