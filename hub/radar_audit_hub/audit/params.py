@@ -16,7 +16,7 @@ from radar_audit_events.actions import TARGET_TYPES
 from radar_audit_events.errors import QueryError, TimeError
 from radar_audit_events.event import MAX_TARGET_CHARS
 from radar_audit_events.ids import format_ms, parse_ms
-from radar_audit_events.query import Created, Query, Term, Value, parse
+from radar_audit_events.query import MAX_TERMS, Created, Query, Term, Value, parse
 
 from radar_audit_hub.errors import InvalidQueryError
 
@@ -152,6 +152,8 @@ def _read_filter(reader: Reader) -> Filter:
     try:
         asked = parse(text) if text is not None else Query()
         fixed = Query((*terms, *asked.terms))
+        if range_ms is not None and len(fixed.terms) == MAX_TERMS:
+            raise QueryError(0, f"at most {MAX_TERMS - 1} terms beside a range, which is one, too")
     except QueryError as error:
         raise InvalidQueryError(error.position, error.expected) from None
     return Filter(fixed, range_name, range_ms)

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from radar_audit_events.errors import QueryError
-from radar_audit_events.query import Created, Query, Term, Value, parse
+from radar_audit_events.query import MAX_TERMS, Created, Query, Term, Value, parse
 from radar_audit_events.query_text import write_word
 
 from radar_audit_hub.audit.params import RANGES_MS
@@ -135,6 +135,10 @@ def read(given: Mapping[str, str], zone: ZoneInfo) -> LogFilter:
     query = _parsed(given.get("q", ""), "q")
     range_name = given.get("range", "")
     found = LogFilter(query, range_name if range_name in RANGES_MS else None)
+    if sum(not _is_range(term) for term in query.terms) == MAX_TERMS:
+        # The page itself adds a range: the one that was chosen, and those of its bars.
+        most = f"at most {MAX_TERMS - 1} terms beside a time range"
+        raise FilterMistakeError(Mistake("q", len(given.get("q", "")), most))
     if found.created is not None:
         found = replace(found, range_name=None)
     elif range_name not in RANGES_MS and range_name not in (ALL, CUSTOM):
