@@ -88,8 +88,7 @@ class Memory:
     windows: dict[WindowKey, Window] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A message to be: what of which rule goes to which destination.
 
     `cause` is why several are told at once; "event" is one that goes out as it came, "threshold"
@@ -114,6 +113,7 @@ class Judge:
     suppressed: Counter[str] = field(default_factory=Counter)  # by destination id
     below_threshold: int = 0
     _groups: Counter[tuple[str, ...]] = field(init=False, repr=False)
+    _last: Gathered | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Count the groups that are open, by rule and destination."""
@@ -139,15 +139,10 @@ class Judge:
 
     def take(self, rule: Rule, seen: Seen) -> None:
         """Judge an event that a rule selects."""
-        one = Gathered(
-            first_seq=seen.seq,
-            seqs=(seen.seq,),
-            since_ms=seen.recorded_at_ms,
-            until_ms=seen.recorded_at_ms,
-        )
         routes = self._open_routes(rule, seen)
         if not routes:
             return
+        one = self._alone(seen)
         if rule.threshold is not None:
             reached = self._counted(rule, seen)
             if reached is None:
@@ -163,6 +158,15 @@ class Judge:
                 self._gather(rule, route, "group", self._bounded(rule, route, key), one, end_ms)
             else:
                 self._release(rule, route, one, "event" if one.total == 1 else "threshold")
+
+    def _alone(self, seen: Seen) -> Gathered:
+        """Return an event by itself: made once for all rules that select it."""
+        if self._last is None or self._last.first_seq != seen.seq:
+            at_ms = seen.recorded_at_ms
+            self._last = Gathered(
+                first_seq=seen.seq, seqs=(seen.seq,), since_ms=at_ms, until_ms=at_ms
+            )
+        return self._last
 
     def _open_routes(self, rule: Rule, seen: Seen) -> list[Route]:
         """Return where an event may be told to; what a mute or a severity forbids is counted."""
