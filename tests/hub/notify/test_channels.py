@@ -32,6 +32,7 @@ HOSTILE = [
     "<!channel> <@U123> <https://evil.example|click>",
     "<script>alert(1)</script>",
     "[click](https://evil.example) *bold* {{DATE(2026)}} ${secret}",
+    "{{{DATE(2026)}}} $${secret} {{{{x}}}}",
     "a\r\nBcc: eve@evil.example\r\n\r\nnew body",
     "\u202egnp.exe\u202c \u2066x\u2069 \u200b\ufeff\x00\x1b[31m",
     "x" * 5000,

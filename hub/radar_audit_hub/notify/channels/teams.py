@@ -7,6 +7,7 @@ Markdown, and without the braces that a template would fill.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from radar_audit_hub.notify.content import Content
@@ -15,6 +16,7 @@ from .request import HttpRequest, Told, host_of, secrets_of_url
 from .wording import facts, headline, lines, link
 
 _COLORS = {"info": "Accent", "warning": "Warning", "critical": "Attention"}
+_OPENED = re.compile(r"([{$])(?=\{)")  # each of them, also in {{{
 
 
 def render(content: Content, told: Told, url: str) -> HttpRequest:
@@ -64,4 +66,4 @@ def _run(text: str, **look: str) -> dict[str, Any]:
 
 
 def _filled(text: str) -> str:
-    return text.replace("{{", "{ {").replace("${", "$ {")
+    return _OPENED.sub(r"\1 ", text)
