@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ from tests.e2e.radar_pod import RadarPod
 
 ROOT = Path(__file__).parents[2]
 RADAR_CHART = ROOT / "tests" / "support" / "radar_chart"
-NAMESPACE, ORG, OWNER = "radar-audit", "org_x", "owner@example.com"
+NAMESPACE, ORG, OWNER = "radar-audit", "org_x", "you@acme.com"
 _PROGRAMS = ("radar-audit", "radar-audit-collector", "radar-audit-hub", "kubectl-radar_audit")
 _LINE_SECONDS = 240.0
 _VOLUME = """
@@ -78,6 +79,25 @@ class ChartWorld:
             trouble = self.cluster.try_kubectl("get", "pods,events", "-A").stdout[-5000:]
             raise AssertionError(f"{line}: {done.stdout[-3000:]}\n{trouble}")
         return done.stdout
+
+    def documented(self) -> list[str]:
+        """Return the lines of docs/install.md from install to first event, for this cluster.
+
+        They differ from the page in what it leaves to its reader: where the charts and images are.
+        """
+        page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+        found = re.search(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+        assert found is not None
+        block = found[1].replace("\\\n", "")
+        places = {
+            "oci://ghcr.io/radar-audit/charts/radar-audit": "./radar-audit -f images.yaml",
+            "RADAR_CHART --version INSTALLED": "./radar",
+            "--pod-exec": f"--pod-exec --image {self.images['collector'].name}",
+        }
+        for theirs, ours in places.items():
+            assert block.count(theirs) == 1, theirs
+            block = block.replace(theirs, ours)
+        return [line.partition("#")[0].strip() for line in block.splitlines()]
 
     def environ(self) -> Mapping[str, str]:
         """Return the admin's variables."""
@@ -184,7 +204,7 @@ class ChartWorld:
         return {"registry": registry, "repository": repository, "tag": tag}
 
     def _hub_values(self) -> dict[str, Any]:
-        return {"image": self._image("hub"), "bootstrap": {"orgId": ORG, "ownerEmail": OWNER}}
+        return {"image": self._image("hub"), "bootstrap": {"orgId": ORG}}
 
     def _write(self, name: str, values: Mapping[str, Any]) -> None:
         (self.folder / name).write_text(yaml.safe_dump(dict(values)), encoding="utf-8")

@@ -25,10 +25,6 @@ from tests.e2e.node_hub import Row, eventually
 from tests.e2e.terminals import conversation, held_terminal
 
 pytestmark = pytest.mark.timeout(300)
-INSTALL = (
-    "helm install radar-audit ./radar-audit -n radar-audit --create-namespace --wait -f images.yaml"
-)
-
 HUB = "app.kubernetes.io/component=hub"
 POLICY = """
 apiVersion: audit.radarhq.io/v1alpha1
@@ -56,45 +52,45 @@ def await_actions(world: ChartWorld, actor: str, *actions: str) -> list[Row]:
     return rows
 
 
-def values_for_radar(world: ChartWorld) -> str:
-    image = world.images["collector"].name
-    return f"radar-audit-collector radar-values --merge before.yaml --pod-exec --image {image}"
+def upgrade(world: ChartWorld) -> str:
+    """Return the line that upgrades what the first line installed."""
+    return world.documented()[0].replace("install", "upgrade", 1)
 
 
-def terminal_that_is_tailed(world: ChartWorld, actor: str) -> list[Row]:
+def terminal_that_is_tailed(world: ChartWorld, tail: str, actor: str) -> list[Row]:
     """Return what somebody sees who follows the log while a terminal is opened and left."""
-    following = world.cluster.in_network(["radar-audit", "tail", "-f", "-o", "ndjson"])
+    words = world.cluster.in_network([*tail.split(), "-o", "ndjson"])
     with subprocess.Popen(
-        following, env=world.environ(), stdout=subprocess.PIPE, text=True
-    ) as tail:
+        words, env=world.environ(), stdout=subprocess.PIPE, text=True
+    ) as following:
         try:
             with conversation(world.radar(), actor) as terminal:
                 terminal.type()
                 terminal.leave()
-            assert tail.stdout is not None
-            lines = map(json.loads, iter(tail.stdout.readline, ""))
+            assert following.stdout is not None
+            lines = map(json.loads, iter(following.stdout.readline, ""))
             return list(itertools.islice((e for e in lines if e["action"].startswith("pod.")), 2))
         finally:
-            tail.kill()
+            following.kill()
 
 
 def test_five_steps_lead_from_install_to_the_first_event(
     world: ChartWorld, figures: Figures
 ) -> None:
     begun = time.monotonic()
-    notes = world.type(INSTALL)
-    assert "radar-audit doctor" in notes
+    install, get_values, print_values, upgrade_radar, doctor, tail = world.documented()
+    assert "radar-audit doctor" in world.type(install)
     installed = time.monotonic() - begun
-    world.type("helm get values radar -n radar -o yaml > before.yaml")
-    world.type(f"{values_for_radar(world)} > radar-values.yaml")
+    world.type(get_values)
+    world.type(print_values)
     assert "initContainers" in world.type("diff before.yaml radar-values.yaml", fails=True)
-    world.type("helm upgrade radar ./radar -n radar -f radar-values.yaml --wait")
+    world.type(upgrade_radar)
     world.log_in()
     world.radar().client("fetch", "/api/v1/namespaces/demo/pods")  # as Radar does at its start
     with world.forwarded():
-        told = json.loads(world.type("radar-audit doctor -o json"))
+        told = json.loads(world.type(f"{doctor} -o json"))
         assert not [check for check in told["checks"] if check["state"] != "ok"]
-        seen = terminal_that_is_tailed(world, "first@example.com")
+        seen = terminal_that_is_tailed(world, tail, "first@example.com")
     assert [event["action"] for event in seen] == ["pod.exec_started", "pod.exec_ended"]
     assert {event["actor_email"] for event in seen} == {"first@example.com"}
     figures.note(
@@ -118,7 +114,7 @@ def test_helm_test_posts_a_terminal_and_reads_it_back(world: ChartWorld) -> None
 
 
 def test_every_container_is_measured(world: ChartWorld, figures: Figures) -> None:
-    """The bars of docs/benchmarks.md are aims: a miss is shown, not failed."""
+    """The bars are aims (tests/e2e/memory.py): a miss is shown, not failed."""
     for line in memory_lines(world):
         figures.note(line)
 
@@ -128,7 +124,7 @@ def test_an_upgrade_keeps_the_log_and_the_terminals_that_are_open(world: ChartWo
     with conversation(pod, "upgraded@example.com") as terminal:
         terminal.type()
         before = world.told("-n", NAMESPACE, "pods", "-l", HUB)["items"][0]["metadata"]["uid"]
-        world.type(f"{INSTALL.replace('install', 'upgrade', 1)} --set hub.logLevel=debug")
+        world.type(f"{upgrade(world)} --set hub.logLevel=debug")
         after = world.told("-n", NAMESPACE, "pods", "-l", HUB)["items"]
         assert before not in {each["metadata"]["uid"] for each in after}
         terminal.type()
@@ -157,7 +153,7 @@ def test_a_rollback_of_radar_ends_its_terminals_and_their_ends_are_recorded(
     await_actions(world, "again@example.com", "pod.exec_started", "pod.exec_ended")
 
 
-def test_the_values_in_the_config_map_are_those_that_the_program_prints(world: ChartWorld) -> None:
+def test_the_values_in_the_config_map_bring_the_gateway_too(world: ChartWorld) -> None:
     asked = "kubectl -n radar-audit get configmap radar-audit-radar-values"
     world.type(asked + " -o jsonpath='{.data.radar-values\\.yaml}' > from-the-chart.yaml")
     world.type("helm upgrade radar ./radar -n radar -f before.yaml -f from-the-chart.yaml"
@@ -170,7 +166,7 @@ def test_the_values_in_the_config_map_are_those_that_the_program_prints(world: C
 
 def test_a_pod_label_brings_the_gateway_where_the_api_server_can_do_it(world: ChartWorld) -> None:
     by_label = "--set collector.injection.mode=admissionPolicy"
-    line = f"{INSTALL.replace('install', 'upgrade', 1)} {by_label}"
+    line = f"{upgrade(world)} {by_label}"
     if int(chosen_minor().partition(".")[2]) < 36:
         assert "admissionPolicy needs Kubernetes 1.36" in world.type(line, fails=True)
         return
@@ -192,14 +188,14 @@ def test_an_uninstall_keeps_the_log_and_the_custom_resources(world: ChartWorld) 
     assert not world.told("-n", NAMESPACE, "deployments")["items"]
     assert world.type("kubectl -n radar-audit get auditpolicy kept -o name").strip()
     assert world.told("-n", NAMESPACE, "pvc")["items"]
-    world.type(INSTALL)
+    world.type(world.documented()[0])
     world.log_in()
     await_actions(world, "first@example.com", "pod.exec_started", "pod.exec_ended")
 
 
 def test_an_uninstall_takes_everything_when_asked(world: ChartWorld) -> None:
     gone = "--set crds.keep=false --set hub.database.persistence.keep=false"
-    world.type(f"{INSTALL.replace('install', 'upgrade', 1)} {gone}")
+    world.type(f"{upgrade(world)} {gone}")
     world.type("helm uninstall radar-audit -n radar-audit --wait")
     left = world.type("kubectl get crd -o name")
     assert "audit.radarhq.io" not in left
