@@ -1,7 +1,7 @@
 """The routes of what is delivered to a destination: the messages, a test, a replay.
 
-Owns the edge. A message tells of events of the log, so that who reads these may read the log, too.
-Called by `handlers.py` for the routes.
+Owns the edge. A message tells of events of the log, so that who reads these may read the log, too,
+and has read it. Called by `handlers.py` for the routes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from aiohttp import web
 from radar_audit_events.errors import TimeError
 from radar_audit_events.ids import parse_ms
 
+from radar_audit_hub.audit.access_log import note_read
 from radar_audit_hub.audit.parameters import Reader
 from radar_audit_hub.auth.access import require
 from radar_audit_hub.auth.principal import OWNER, Principal
@@ -69,6 +70,7 @@ async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
         )
         page, following = cut(rows, asked, list_name, lambda one: (one.created_at, one.id))
         attempts = await attempts_of(conn, caller.org_id, [one.id for one in page])
+    await note_read(request.app[HUB], caller)
     answer = [shown.delivery(one, attempts[one.id]) for one in page]
     return {"deliveries": answer, "next_cursor": following}
 
@@ -85,6 +87,7 @@ async def load(request: web.Request, caller: Principal) -> dict[str, Any]:
     async with request.app[HUB].db.read() as conn:
         found = await delivery(conn, request, await named(conn, request))
         attempts = await attempts_of(conn, caller.org_id, [found.id])
+    await note_read(request.app[HUB], caller)
     return shown.whole_delivery(found, attempts[found.id])
 
 
