@@ -31,7 +31,7 @@ imports: bootstrap ## Check who imports whom
 types: bootstrap ## Check the types
 	@$(BIN)/mypy $(CODE)
 
-e2e: bootstrap ## Test gateway and operator on a real Kubernetes, which it starts and ends (docs/cluster.md)
+e2e: bootstrap ## Test gateway, operator and chart on a real Kubernetes, which it starts and ends (docs/cluster.md)
 	@$(BIN)/pytest tests/e2e -n0 $(ARGS)
 
 smoke: bootstrap ## Test the gateway on a cluster that runs already, of any provider (docs/cluster.md)

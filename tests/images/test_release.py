@@ -6,7 +6,9 @@ The commands are not run: buildx, cosign and a registry are not on every machine
 from __future__ import annotations
 
 import json
+import os
 import re
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from scripts.images.closure import IMAGES, ROOT
 from scripts.images.commands import Release
 from scripts.images.errors import ImageError
 from scripts.images.release import STEPS, Job, this_release
+from tests.cluster.tools import BUILD_SECONDS, helm_path
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 MADE = Release("1.2.3", "c" * 40, 1767225600)
@@ -128,6 +131,31 @@ def test_the_checkout_has_one_version_and_the_tag_must_be_it() -> None:
     assert this_release(git, {"GITHUB_REF_NAME": f"v{made.version}"}) == made
     with pytest.raises(ImageError, match=r"the tag says 9\.9\.9"):
         this_release(git, {"GITHUB_REF_NAME": "v9.9.9"})
+
+
+@pytest.mark.timeout(BUILD_SECONDS)
+def test_the_chart_is_packaged_under_the_name_that_is_pushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "helm").symlink_to(helm_path())
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    registry = Registry()
+
+    def run(command: list[str]) -> str:
+        registry.run(command)
+        return release.run(command) if command[:2] == ["helm", "package"] else f"{CHART_DIGEST}"
+
+    release.push_chart(Job(MADE, run, tmp_path))
+    (pushed,) = registry.lines("helm", "push")
+    archive = Path(pushed.split()[2])
+    with tarfile.open(archive) as opened:
+        names = opened.getnames()
+        about = opened.extractfile("radar-audit/Chart.yaml")
+        assert about is not None
+        told = yaml.safe_load(about.read())
+    assert (told["version"], told["appVersion"]) == ("1.2.3", "1.2.3")
+    assert "radar-audit/templates/hub/deployment.yaml" in names
 
 
 def test_a_program_that_is_missing_is_said_so() -> None:
