@@ -53,6 +53,7 @@ from .zones import field_text, is_field_text
 
 PAGE_ROWS = 50
 _MAX_SUGGESTIONS = 200
+_COUNTED_ROWS = 10_000  # for the counts by actor: a page is opened more often than it is read
 _PREFERENCE = "a reader's own view of the log, which nobody else sees"
 
 
@@ -131,7 +132,7 @@ async def _overview(
     """Return the counts and the histogram of a filter."""
     org_id, asked = visit.caller.org_id, found.whole_query(now_ms)
     with hub.metrics.query_seconds.labels("facets").time():
-        counts: Facets = await facets(hub.db, org_id, asked, floors)
+        counts: Facets = await facets(hub.db, org_id, asked, floors, budget_rows=_COUNTED_ROWS)
     from_ms, to_ms = found.span(now_ms, floors.default_ms)
     with hub.metrics.query_seconds.labels("histogram").time():
         over_time: Stretches = await stretches(
