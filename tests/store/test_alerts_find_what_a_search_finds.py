@@ -21,7 +21,7 @@ ALL = Floors(0)
 
 
 @given(queries, events())
-@settings(max_examples=600)
+@settings(max_examples=300)
 def test_rule_selects_what_its_query_matches(query: Query, event: Event) -> None:
     assert finder(query).finds(Seen(event, 0, 0)) == matches(query, event)
 

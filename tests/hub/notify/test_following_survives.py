@@ -121,4 +121,4 @@ async def test_replica_takes_over_when_the_claim_of_another_ends(postgres_url: s
 
 @pytest.mark.timeout(180)
 def test_followers_that_are_killed_tell_each_event_once(sqlite_url: str) -> None:
-    asyncio.run(kill_followers(sqlite_url, events=70, kills=2, seed=7))
+    asyncio.run(kill_followers(sqlite_url, events=49, kills=1, seed=7))
