@@ -139,6 +139,14 @@ async def test_name_that_changes_its_address_between_check_and_connection_gains_
     assert (connected, inbox.got) == ([PUBLIC], [])
 
 
+@pytest.mark.parametrize("addresses", [[PUBLIC, "127.0.0.1"], ["127.0.0.1", PUBLIC], ["::1"]])
+async def test_name_with_one_address_inside_leads_nowhere(addresses: list[str]) -> None:
+    guard = Guard(Allowed(), "https", FakeNames(addresses))
+    with pytest.raises(RefusedAddressError):
+        await guard.resolve("hooks.example.com", 443)
+    await guard.close()
+
+
 async def test_address_is_judged_once_more_when_its_socket_is_made() -> None:
     guard = Guard(Allowed(), "https")
     info = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 443))
