@@ -7,6 +7,7 @@ for their role any more, is not shown. Never shows anybody else's.
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any
 
@@ -31,10 +32,11 @@ from radar_audit_hub.store.inbox import Item
 from radar_audit_hub.web.rendering import page
 
 PATH = "/api/inbox"
-MAX_IDS = 500
+MAX_IDS = 200
 OWN = "a person's own state: what they have read, and what they want by mail"
 _NO_SUCH = "there is no such notice"
 _NO_LINK = "this link ends no mails: it is not one of ours, or it was cut short"
+_ENDING = re.compile(r"^[A-Za-z0-9_-]{1,100}\Z")
 _FLAGS = {"true": True, "false": False}
 
 
@@ -168,8 +170,10 @@ async def show_ending(request: web.Request) -> web.Response:
 async def end_mails(request: web.Request) -> web.Response:
     """End the mails of the link's kind: by the button, or by a mail program's one click."""
     no_parameters(request)
-    async with request.app[HUB].db.write() as conn:
-        kind = await inbox.end_mails(conn, request.match_info["token"])
+    ending, kind = request.match_info["token"], None
+    if _ENDING.match(ending):
+        async with request.app[HUB].db.write() as conn:
+            kind = await inbox.end_mails(conn, ending)
     if kind is None:
         raise NotFoundError(_NO_LINK)
     return page(request, "unsubscribe.html", title=KINDS[kind].title if kind in KINDS else kind)
