@@ -49,9 +49,7 @@ async def _run(run: Run) -> list[Figure]:
         "api": f"/api/orgs/{log.org_id}/audit?limit=50",
     }
     async with running_hub(log.dsn) as hub:
-        measures = {
-            name: _seconds(hub, path, secret, run.count(_REQUESTS)) for name, path in pages.items()
-        }
+        measures = {name: _seconds(hub, path, secret) for name, path in pages.items()}
         for measure in measures.values():
             await measure()  # fills the caches, outside the measurement
         values = await interleave(run.rounds, measures)
@@ -103,14 +101,14 @@ async def _reader(dsn: str, orgs: tuple[str, ...]) -> str:
     return secret
 
 
-def _seconds(hub: Served, path: str, secret: str, count: int) -> Measure:
+def _seconds(hub: Served, path: str, secret: str) -> Measure:
     """Return a measurement of the median seconds from a request to the answer's last byte."""
     request = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nCookie: {COOKIE}={secret}\r\n\r\n".encode()
 
     async def measure() -> float:
         connection = await Connection.open(hub.port)
         taken = []
-        for _ in range(count):
+        for _ in range(_REQUESTS):
             begun = time.perf_counter()
             await connection.exchange(request)
             taken.append(time.perf_counter() - begun)
