@@ -137,7 +137,7 @@ steps_of = st.lists(
 
 
 @given(shapes, steps_of)
-@settings(max_examples=200)
+@settings(max_examples=150)
 def test_told_waiting_and_held_back_are_all_that_was_selected(
     shape: dict[str, Any], steps: list[tuple[int, list[str]]]
 ) -> None:
@@ -151,7 +151,7 @@ def test_told_waiting_and_held_back_are_all_that_was_selected(
 
 
 @given(shapes, steps_of)
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_what_waits_is_told_in_the_end(
     shape: dict[str, Any], steps: list[tuple[int, list[str]]]
 ) -> None:
@@ -161,7 +161,7 @@ def test_what_waits_is_told_in_the_end(
 
 
 @given(shapes, steps_of)
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_nothing_but_what_is_critical_goes_out_in_quiet_hours(
     shape: dict[str, Any], steps: list[tuple[int, list[str]]]
 ) -> None:
@@ -171,7 +171,7 @@ def test_nothing_but_what_is_critical_goes_out_in_quiet_hours(
 
 
 @given(shapes, steps_of)
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_throttle_lets_no_more_pass_in_its_time(
     shape: dict[str, Any], steps: list[tuple[int, list[str]]]
 ) -> None:

@@ -45,10 +45,11 @@ class Follower:
         self._wake_rested()
         async with self._hub.db.read() as conn:
             orgs = await work_waiting(
-                conn, self._holder, self._hub.now_ms(), ORGS_AT_ONCE + len(self._resting)
+                conn, self._holder, self._hub.now_ms(), ORGS_AT_ONCE + 1 + len(self._resting)
             )
-        has_more = len(orgs) > ORGS_AT_ONCE
-        for org_id in [name for name in orgs if name not in self._resting][:ORGS_AT_ONCE]:
+        ready = [org_id for org_id in orgs if org_id not in self._resting]
+        has_more = len(ready) > ORGS_AT_ONCE
+        for org_id in ready[:ORGS_AT_ONCE]:
             try:
                 has_more = await self._stepper.step(org_id) or has_more
             except Exception as error:
