@@ -60,6 +60,16 @@ def test_marks_on_one_letter_do_not_paint_over_other_lines() -> None:
     assert str(shown("Z" + "\u0301" * 50)).count("\u0301") == 3
 
 
+@pytest.mark.parametrize(
+    "text", ["\u202e" * 10_000, "Z" + "\u0301" * 9_999, "\u202ex\u2066y" * 2_500]
+)
+def test_no_text_is_spelled_out_without_end(text: str) -> None:
+    made = shown(text, 12_000)
+    assert "10,000 characters" in made
+    assert made.count("U+") == 40
+    assert len(made) < 4000
+
+
 def test_a_long_text_is_cut_and_says_how_long_it_is() -> None:
     made = shown("x" * 10_000)
     assert "10,000 characters" in made

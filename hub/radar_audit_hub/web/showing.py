@@ -16,6 +16,9 @@ import msgspec
 from markupsafe import Markup, escape
 
 CUT_CHARS = 120
+# Spelled out in one value: each is tenfold as long, and a page has hundreds of values that anybody
+# may have filled with them. An event's JSON has them all.
+_MAX_SPELLED = 40
 _MAX_MARKS = 3  # combining characters on one letter: more of them paint over other lines
 # Control, format (bidi, zero width), surrogate, private use, unassigned, separators of lines.
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
@@ -43,24 +46,41 @@ def plain_name(text: str, limit: int = CUT_CHARS) -> str:
 
 
 def shown(value: object, limit: int = CUT_CHARS) -> Markup:
-    """Return any text as markup: isolated from the text around it, cut to `limit` characters."""
+    """Return any text as markup: isolated from the text around it, cut to `limit` characters.
+
+    It is cut before that where too much of it would have to be spelled out.
+    """
     text = value if isinstance(value, str) else str(value)
     cut = text[:limit]
-    body = escape(cut) if _PLAIN.match(cut) else spelled_out(cut)
-    if len(text) > limit:
+    body, length = (escape(cut), len(cut)) if _PLAIN.match(cut) else _spelled(cut, _MAX_SPELLED)
+    if len(text) > length:
         body += Markup('<span class="cut">… ({:,} characters)</span>').format(len(text))
     return Markup("<bdi>{}</bdi>").format(body)
 
 
 def spelled_out(text: str) -> Markup:
     """Return a text as markup, whole, with what deceives the eye spelled out."""
+    return _spelled(text, len(text))[0]
+
+
+def _spelled(text: str, most: int) -> tuple[Markup, int]:
+    """Spell out at most `most` characters; return also how many of the text's that is good for."""
     parts: list[Markup] = []
-    marks = 0
-    for char in text:
-        marks = marks + 1 if unicodedata.category(char) in _MARKS else 0
-        hide = is_deceptive(char) or marks > _MAX_MARKS
-        parts.append(spelled(char) if hide else escape(char))
-    return Markup().join(parts)
+    marks = length = begin = 0
+    for place, char in enumerate(text):
+        category = unicodedata.category(char)
+        marks = marks + 1 if category in _MARKS else 0
+        if category in _HIDDEN or char in _BLANK or marks > _MAX_MARKS:
+            parts.append(escape(text[begin:place]))
+            begin = length = place
+            if most == 0:
+                break
+            parts.append(spelled(char))
+            most, begin = most - 1, place + 1
+    else:
+        parts.append(escape(text[begin:]))
+        length = len(text)
+    return Markup().join(parts), length
 
 
 def json_text(value: Any) -> str:
