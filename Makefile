@@ -5,6 +5,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 CODE := events runtime collector hub operator cli client tests scripts
 ARGS ?=
+E2E ?= tests/e2e
 AUDIT_LOG ?=
 export AUDIT_LOG
 
@@ -32,7 +33,7 @@ types: bootstrap ## Check the types
 	@$(BIN)/mypy $(CODE)
 
 e2e: bootstrap ## Test gateway, operator and chart on a real Kubernetes, which it starts and ends (docs/cluster.md)
-	@$(BIN)/pytest tests/e2e -n0 $(ARGS)
+	@$(BIN)/pytest $(E2E) -n0 $(ARGS)
 
 smoke: bootstrap ## Test the gateway on a cluster that runs already, of any provider (docs/cluster.md)
 	@$(BIN)/python -m tests.e2e.smoke $(ARGS)
