@@ -74,7 +74,7 @@ def content(**changes: Any) -> Content:
         rule="shells",
         severity="warning",
         title="alice@acme.com opened a terminal in payments/web-1 (cluster prod)",
-        path=f"/orgs/{ORG}/audit?q=id:{event['id']}",
+        path=f"/orgs/{ORG}/activity/{event['id']}",
         events=[event],
     )
     return replace_struct(base, changes)

@@ -116,6 +116,6 @@ def disabled(org_id: str, destination_id: str, *, name: str, reason: str, at_ms:
         kind=DISABLED,
         title=f"Nothing is sent to {name} any more: {reason}",
         facts={"destination_id": destination_id, "name": name, "reason": reason},
-        path=f"/orgs/{org_id}/destinations/{destination_id}",
+        path=f"/orgs/{org_id}/notifications/destinations/{destination_id}",
         dedup_key=f"{DISABLED}:{destination_id}:{at_ms}",
     )

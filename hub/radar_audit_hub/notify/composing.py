@@ -80,5 +80,5 @@ def title(draft: Draft, shown: Sequence[Seen]) -> str:
 
 def path(org_id: str, shown: Sequence[Seen]) -> str:
     """Return the page that shows one event, or the org's log."""
-    page = f"/orgs/{org_id}/audit"
-    return f"{page}?q=id:{shown[0].event.id}" if len(shown) == 1 else page
+    page = f"/orgs/{org_id}/activity"
+    return f"{page}/{shown[0].event.id}" if len(shown) == 1 else page

@@ -51,7 +51,7 @@ def hostile(text: str) -> Content:
         events=[event, event],
         total=2,
         facts={"note": text},
-        path="/orgs/org_x/audit?q=" + text,
+        path="/orgs/org_x/activity/" + text,
     )
 
 
@@ -88,7 +88,7 @@ def test_slack_message_says_who_what_where_and_leads_to_the_event() -> None:
     for part in ("alice@acme.com", "pod.exec_started", "payments", "web-1", "prod", "shells"):
         assert part in text
     button = body["blocks"][-1]["elements"][0]
-    assert button["url"].startswith("https://audit.acme.com/orgs/org_x/audit?q=id:ae_")
+    assert button["url"].startswith("https://audit.acme.com/orgs/org_x/activity/ae_")
     assert body["text"].startswith("alice@acme.com opened")
 
 
@@ -167,7 +167,7 @@ def test_mail_has_no_markup_and_no_header_of_others(text: str) -> None:
     assert "\n" not in mail.subject
     assert len(mail.subject) <= 200
     assert not re.search("[\u202a-\u202e\u2066-\u2069]", mail.text + mail.html)
-    assert mail.headers["List-Unsubscribe"] == "<https://audit.acme.com/orgs/org_x/destinations>"
+    assert mail.headers["List-Unsubscribe"] == "<https://audit.acme.com/orgs/org_x/notifications>"
 
 
 @given(st.text(max_size=300), st.integers(2, 60))

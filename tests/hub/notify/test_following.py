@@ -34,7 +34,7 @@ async def test_event_of_a_rule_is_one_message_and_others_are_none(any_hub: HubUn
     first = next(content for content in contents if content.events[0]["id"] == shell)
     assert first.title == "alice@acme.com opened a terminal in payments/web-1 (cluster prod)"
     assert (first.kind, first.rule, first.owner_id, first.total) == ("event", "shells", "org", 1)
-    assert first.path == f"/orgs/{ORG}/audit?q=id:{shell}"
+    assert first.path == f"/orgs/{ORG}/activity/{shell}"
     assert len(await alerting.messages()) == 2
 
 

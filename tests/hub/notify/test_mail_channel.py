@@ -59,11 +59,11 @@ async def test_mail_goes_to_all_addresses_at_once_with_its_headers(mail: MailWor
     assert got["To"] == "ops@acme.com, sec@acme.com"
     assert got["Message-ID"] == f"<{message_id}@acme.com>"
     assert got["Auto-Submitted"] == "auto-generated"
-    assert got["List-Unsubscribe"].endswith("/orgs/org_x/destinations>")
+    assert got["List-Unsubscribe"].endswith("/orgs/org_x/notifications>")
     assert "[warning] alice@acme.com opened a terminal" in got["Subject"]
     parts = {part.get_content_type(): part.get_content() for part in got.iter_parts()}
     for text in parts.values():
-        for fact in ("alice@acme.com", "pod.exec_started", "payments", "/audit?q=id:ae_"):
+        for fact in ("alice@acme.com", "pod.exec_started", "payments", "/activity/ae_"):
             assert fact in text
     assert sorted(parts) == ["text/html", "text/plain"]
     (attempt,) = await mail.world.attempts(message_id)

@@ -21,7 +21,7 @@ def render(content: Content, told: Told, to: Sequence[str]) -> MailRequest:
     """Return the mail to all addresses of the destination."""
     title = headline(content, 500)
     severity = "" if content.severity == "info" else f"[{content.severity}] "
-    settings = f"{told.public_url.rstrip('/')}/orgs/{content.org_id}/destinations"
+    settings = f"{told.public_url.rstrip('/')}/orgs/{content.org_id}/notifications"
     return MailRequest(
         to=tuple(to),
         subject=severity + headline(content, _SUBJECT_CHARS),

@@ -69,7 +69,7 @@ def _test_message(hub: Hub, receiver: Receiver, now_ms: int) -> NewMessage:
         rule="",
         severity="info",
         title=f"A test of the destination {row.name}; nothing happened",
-        path=f"/orgs/{org.id}/destinations",
+        path=f"/orgs/{org.id}/notifications/destinations/{row.id}",
     )
     return NewMessage(
         org_id=org.id,
