@@ -97,20 +97,22 @@ def _one_page(
         mistakes=mistakes,
         cluster=cluster,
         token=token,
-        command=install_command(request.app[HUB].settings.public_url, cluster["id"]),
+        command=install_command(request.app[HUB].settings.public_url),
         typed=_typed(form, cluster),
         environments=_ENVIRONMENTS,
         may_change=visit.caller.role == OWNER,
     )
 
 
-def install_command(public_url: str, cluster_id: str) -> str:
+def install_command(public_url: str) -> str:
     """Return what is typed in the cluster to install the collector against this hub."""
     return (
         "kubectl -n radar create secret generic radar-audit-collector --from-file=token=token.txt\n"
-        "radar-audit-collector radar-values \\\n"
-        f"  --hub-url {shlex.quote(public_url)} --cluster-id {shlex.quote(cluster_id)} \\\n"
-        "  --token-secret radar-audit-collector > radar-values.yaml"
+        "helm get values radar -n radar -o yaml > before.yaml\n"
+        "radar-audit-collector radar-values --merge before.yaml --pod-exec \\\n"
+        f"  --hub-url {shlex.quote(public_url)} \\\n"
+        "  --token-secret radar-audit-collector > radar-values.yaml\n"
+        "helm upgrade radar RADAR_CHART --version INSTALLED -n radar -f radar-values.yaml --wait"
     )
 
 
