@@ -17,6 +17,7 @@ from radar_audit_hub.context import Hub
 from radar_audit_hub.errors import InvalidBodyError, TooManyRequestsError
 from radar_audit_hub.notices.job import on_disabled
 from radar_audit_hub.notify.sending.asked import REPLAYED_STATES, replay, send_test
+from radar_audit_hub.store.database import Connection
 from radar_audit_hub.store.leases import take_lease
 
 # Why a test is declared to write no event: what follows from an answer is a delivery's own event.
@@ -32,26 +33,31 @@ class ReplayOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     state: str | None = None
 
 
-async def test(hub: Hub, org_id: str, destination_id: str) -> DestinationTestAnswer:
-    """Send a test and wait for the answer.
+async def take_turn(hub: Hub, conn: Connection, destination_id: str) -> None:
+    """Note that a destination is tested now, in the caller's transaction.
 
-    Raises TooManyRequestsError for one within TEST_SECONDS of another, NotFoundError,
-    UnavailableError where the hub's key does not open the destination's secret.
+    Raises TooManyRequestsError within TEST_SECONDS of the last test.
     """
     holder, now_ms = hub.random_bytes(8).hex(), hub.now_ms()
-    async with hub.db.write() as conn:
-        is_first = await take_lease(
-            conn,
-            f"test:{destination_id}",
-            holder,
-            now_ms=now_ms,
-            until_ms=now_ms + TEST_SECONDS * 1000,
-        )
+    is_first = await take_lease(
+        conn,
+        f"test:{destination_id}",
+        holder,
+        now_ms=now_ms,
+        until_ms=now_ms + TEST_SECONDS * 1000,
+    )
     if not is_first:
         raise TooManyRequestsError(
             f"a destination may be tested once in {TEST_SECONDS} seconds; try again then",
             TEST_SECONDS,
         )
+
+
+async def test(hub: Hub, org_id: str, destination_id: str) -> DestinationTestAnswer:
+    """Send a test, whose turn was taken, and wait for the answer.
+
+    Raises NotFoundError, UnavailableError where the hub's key does not open the secret.
+    """
     return await send_test(hub, org_id, destination_id, on_disabled=on_disabled)
 
 

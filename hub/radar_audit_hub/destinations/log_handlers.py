@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 from radar_audit_events.errors import TimeError
 from radar_audit_events.ids import parse_ms
+from radar_audit_events.policy_answers import DestinationTestAnswer
 
 from radar_audit_hub.audit.access_log import note_read
 from radar_audit_hub.audit.parameters import Reader
@@ -105,10 +106,20 @@ async def test_destination(request: web.Request) -> web.Response:
     """Send a test to a destination, whoever's it is, and answer with how that went."""
     caller = await require(request, OWNER, scope=CHANGING_SCOPE)
     no_parameters(request)
+    return json_document(await test(request, caller))
+
+
+async def test(request: web.Request, caller: Principal) -> DestinationTestAnswer:
+    """Send a test to the destination that the path names and return how that went.
+
+    Raises NotFoundError, TooManyRequestsError, UnavailableError.
+    """
     hub = request.app[HUB]
-    async with hub.db.read() as conn:
-        row = await named(conn, request)
-    return json_document(await asking.test(hub, caller.org_id, row.id))
+    async with changing(request, caller) as change:
+        await change.lock_as(caller.org_id, OWNER)
+        row = await named(change.conn, request)
+        await asking.take_turn(hub, change.conn, row.id)
+    return await asking.test(hub, caller.org_id, row.id)
 
 
 async def replay_deliveries(request: web.Request) -> web.Response:

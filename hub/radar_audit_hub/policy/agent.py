@@ -202,10 +202,11 @@ async def try_destination(request: web.Request) -> web.Response:
     own_owner(request, caller)
     no_parameters(request)
     owner_id, name = request.match_info["owner_id"], request.match_info["name"]
-    async with hub.db.read() as conn:
+    async with hub.db.write() as conn:
         row = await destination_named(conn, caller.org_id, owner_id, name)
-    if row is None:
-        raise NotFoundError("there is no such destination")
+        if row is None:
+            raise NotFoundError("there is no such destination")
+        await asking.take_turn(hub, conn, row.id)
     return json_document(await asking.test(hub, caller.org_id, row.id))
 
 

@@ -232,7 +232,7 @@ async def test(request: web.Request) -> web.Response:
     visit = await org_visit(request, OWNER)
     found = await destinations.load(request, visit.caller)
     try:
-        tested = await asking.test(request.app[HUB], visit.caller.org_id, found["id"])
+        tested = await log.test(request, visit.caller)
     except (*REFUSED, TooManyRequestsError) as error:
         return await one_page(request, visit, found, error=error)
     found = await destinations.load(request, visit.caller)
