@@ -23,6 +23,7 @@ from .windows import digest_end, quiet_until, reopens_at, still_counting
 
 MAX_GROUPS = 200  # that one rule keeps apart; the events of further ones are counted together
 OTHERS = "(others)"
+MAX_COUNTED = 20_000  # events of all groups on the way to one rule's threshold: read at each step
 WindowKind = Literal["digest", "group", "quiet", "throttle"]
 Lost = Literal["muted", "below_severity", "ended"]
 
@@ -192,12 +193,18 @@ class Judge:
         if key not in counted and len(counted) >= MAX_GROUPS:
             self._forget_old_groups(rule, limit.within_seconds * 1000, seen.recorded_at_ms)
             key = key if len(counted) < MAX_GROUPS else OTHERS
-        before = counted.get(key, [])
-        kept = [(at, seq) for at, seq in before if _within(at, seen, limit.within_seconds)]
-        self.below_threshold += len(before) - len(kept)
+        kept = counted.setdefault(key, [])
+        # In the order of the log, so only the oldest are looked at: there may be 10,000 for each
+        # event that is judged.
+        old = 0
+        while old < len(kept) and not _within(kept[old][0], seen, limit.within_seconds):
+            old += 1
+        del kept[:old]
+        self.below_threshold += old
         kept.append((seen.recorded_at_ms, seen.seq))
         if len(kept) < limit.count:
-            counted[key] = kept
+            if len(kept) * MAX_GROUPS > MAX_COUNTED:
+                self._bound(counted, key)
             return None
         counted.pop(key, None)
         times = [at for at, _ in kept]
@@ -214,6 +221,15 @@ class Judge:
         counted = self._memory_of(rule).counted
         for key in [k for k, times in counted.items() if times[-1][0] <= at_ms - within_ms]:
             self.below_threshold += len(counted.pop(key))
+
+    def _bound(self, counted: dict[str, list[tuple[int, int]]], key: str) -> None:
+        """Forget groups, those without an event for the longest time first, but never `key`'s."""
+        total = sum(len(times) for times in counted.values())
+        while total > MAX_COUNTED and len(counted) > 1:
+            oldest = min((k for k in counted if k != key), key=lambda k: counted[k][-1])
+            forgotten = len(counted.pop(oldest))
+            total -= forgotten
+            self.below_threshold += forgotten
 
     def _release(
         self,

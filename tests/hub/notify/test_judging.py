@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from radar_audit_events.policy_wire import AlertRule, Severity
 from radar_audit_hub.notify.finding import Seen
 from radar_audit_hub.notify.judging import (
+    MAX_COUNTED,
     MAX_GROUPS,
     OTHERS,
     Draft,
@@ -223,6 +225,47 @@ def test_groups_that_are_long_over_make_room() -> None:
     played = play(rule, [(0, many), (61_000, ["user_new"])])
     assert list(played.judge.memory.rules[rule.key].counted) == ["user_new"]
     assert played.judge.below_threshold == MAX_GROUPS
+
+
+def test_what_a_threshold_counts_is_bounded_over_all_its_groups() -> None:
+    rule = a_rule(threshold={"count": 10_000, "within_seconds": 86_400, "by": "target"})
+    counted = {f"t{g}": [(NOW_MS + g, n) for n in range(9_000)] for g in range(3)}
+    memory = Memory({rule.key: RuleMemory(counted=counted)})
+    judge = Judge(RuleSet((rule,)), memory, NOW_MS)
+    for number in range(MAX_COUNTED // MAX_GROUPS + 1):
+        judge.take(rule, seen(number, target_id="t2"))
+    assert sorted(counted) == ["t1", "t2"]
+    assert sum(map(len, counted.values())) <= MAX_COUNTED
+    assert judge.below_threshold == 9_000
+
+
+class _Counted(list[tuple[int, int]]):
+    """Counted events that count how often one of them is looked at."""
+
+    looks = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        self.looks += 1
+        return super().__getitem__(place)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        self.looks += len(self)
+        return super().__iter__()
+
+
+def test_an_event_is_not_compared_with_all_that_were_counted_before_it() -> None:
+    rule = a_rule(threshold={"count": 10_000, "within_seconds": 86_400})
+    before = _Counted((NOW_MS, number) for number in range(9_000))
+    before.looks = 0
+    memory = Memory({rule.key: RuleMemory(counted={"": before})})
+    judge = Judge(RuleSet((rule,)), memory, NOW_MS)
+    for number in range(500):
+        judge.take(rule, seen(number))
+    assert memory.rules[rule.key].counted[""] == [
+        *((NOW_MS, number) for number in range(9_000)),
+        *((NOW_MS, number) for number in range(500)),
+    ]
+    assert before.looks <= 1_000
 
 
 def test_destination_that_is_muted_meanwhile_is_told_no_digest() -> None:
