@@ -51,6 +51,11 @@ class Place:
         return self.folder / "hub.db"
 
     @property
+    def database_url(self) -> str:
+        """The same, as the hub's programs are told."""
+        return f"sqlite:///{self.database}"
+
+    @property
     def replayed_log(self) -> Path:
         """The growing copy of the recorded log, which the collector follows."""
         return self.folder / "audit-log.jsonl"
@@ -112,6 +117,7 @@ class Parts:
         probes = free_address(9280)
         environ = _hub_environ(place) | {
             "RADAR_AUDIT_HUB_LISTEN": hub.address,
+            "RADAR_AUDIT_HUB_PUBLIC_URL": hub.url,
             "RADAR_AUDIT_HUB_PROBES_LISTEN": probes,
         }
         self._start("hub", [_program("radar-audit-hub"), "serve"], environ, place.folder)
@@ -234,7 +240,7 @@ def free_address(port: int) -> str:
 
 
 def _hub_environ(place: Place) -> dict[str, str]:
-    return os.environ | {"RADAR_AUDIT_HUB_DATABASE_URL": f"sqlite:///{place.database}"}
+    return os.environ | {"RADAR_AUDIT_HUB_DATABASE_URL": place.database_url}
 
 
 def _program(name: str) -> str:

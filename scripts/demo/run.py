@@ -81,7 +81,7 @@ def _run(parts: Parts, place: Place, audit_log: Path | None) -> None:
     with followed.open("a" if audit_log is None else "r", encoding="utf-8") as log:
         shown = audit_log is not None
         if shown:
-            _show(parts, hub)
+            _show(parts, place, hub)
         step, ask_at = next(pending, None), time.monotonic()
         while True:
             parts.check()
@@ -95,7 +95,7 @@ def _run(parts: Parts, place: Place, audit_log: Path | None) -> None:
                 ask_at = time.monotonic() + _ASK_SECONDS
                 shown = hub.has_row_since(begin) or _is_late(begin)
                 if shown:
-                    _show(parts, hub)
+                    _show(parts, place, hub)
             time.sleep(_TICK_SECONDS)
 
 
@@ -106,7 +106,7 @@ def _is_late(begin: datetime) -> bool:
     return late
 
 
-def _show(parts: Parts, hub: Hub) -> None:
+def _show(parts: Parts, place: Place, hub: Hub) -> None:
     """Print how to ask, then let `radar-audit tail` print each row as it comes."""
     programs = os.path.relpath(Path(sys.executable).parent)
     rows = f"{hub.url}/api/orgs/{hub.org.org_id}/audit"
@@ -121,6 +121,11 @@ Ask in another terminal:
   {programs}/radar-audit query
   {programs}/radar-audit query 'action:pod.exec_started'
   curl -s -H "Authorization: Bearer {hub.org.pat}" '{rows}?range=24h'
+
+Or look in a browser: open the address that this prints; it signs you in once.
+
+  export RADAR_AUDIT_HUB_PUBLIC_URL={hub.url} RADAR_AUDIT_HUB_DATABASE_URL={place.database_url}
+  {programs}/radar-audit-hub signin-link --email you@example.com
 
 Rows as they come (Ctrl-C ends everything):
 """,
