@@ -114,6 +114,7 @@ class Judge:
     suppressed: Counter[str] = field(default_factory=Counter)  # by destination id
     below_threshold: int = 0
     _groups: Counter[tuple[str, ...]] = field(init=False, repr=False)
+    _gone_through: dict[tuple[RuleKey, str], int] = field(default_factory=dict, repr=False)
     _last: Gathered | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -244,17 +245,26 @@ class Judge:
         limit = rule.throttle
         if limit is not None:
             length_ms = limit.per_seconds * 1000
-            sent = self._memory_of(rule).sent
-            recent = still_counting(sent.get(route.destination_id, ()), length_ms, self.now_ms)
-            sent[route.destination_id] = recent
+            recent = self._recent(rule, route, length_ms)
             if len(recent) >= limit.max:
-                due_ms = reopens_at(recent, limit.max, length_ms)
+                name = WindowKey(*rule.key, route.destination_id, "throttle", "")
+                window = self.memory.windows.get(name)
+                due_ms = window.due_ms if window else reopens_at(recent, limit.max, length_ms)
                 held = msgspec.structs.replace(gathered, suppressed=gathered.total)
                 self._gather(rule, route, "throttle", "", held, due_ms)
                 self.suppressed[route.destination_id] += gathered.total
                 return
             recent.append(self.now_ms)
         self.drafts.append(Draft(rule=rule, route=route, cause=cause, gathered=gathered))
+
+    def _recent(self, rule: Rule, route: Route, length_ms: int) -> list[int]:
+        """Return the times that a throttle counts; at one `now` they are gone through once."""
+        sent, place = self._memory_of(rule).sent, (rule.key, route.destination_id)
+        if self._gone_through.get(place) != self.now_ms:
+            before = sent.get(route.destination_id, ())
+            sent[route.destination_id] = still_counting(before, length_ms, self.now_ms)
+            self._gone_through[place] = self.now_ms
+        return sent[route.destination_id]
 
     def _tell_gathered(
         self, rule: Rule, route: Route, kind: WindowKind, gathered: Gathered

@@ -239,7 +239,7 @@ def test_what_a_threshold_counts_is_bounded_over_all_its_groups() -> None:
     assert judge.below_threshold == 9_000
 
 
-class _Counted(list[tuple[int, int]]):
+class _Counted(list[Any]):
     """Counted events that count how often one of them is looked at."""
 
     looks = 0
@@ -248,7 +248,7 @@ class _Counted(list[tuple[int, int]]):
         self.looks += 1
         return super().__getitem__(place)
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    def __iter__(self) -> Iterator[Any]:
         self.looks += len(self)
         return super().__iter__()
 
@@ -266,6 +266,19 @@ def test_an_event_is_not_compared_with_all_that_were_counted_before_it() -> None
         *((NOW_MS, number) for number in range(500)),
     ]
     assert before.looks <= 1_000
+
+
+def test_a_throttle_goes_through_what_it_let_pass_once_a_step() -> None:
+    rule = a_rule(throttle={"max": 1000, "per_seconds": 3600})
+    sent = _Counted([NOW_MS] * 999)
+    memory = Memory({rule.key: RuleMemory(sent={"nd_ops": sent})})
+    judge = Judge(RuleSet((rule,)), memory, NOW_MS)
+    for number in range(500):
+        judge.take(rule, seen(number))
+    assert len(judge.drafts) == 1
+    assert judge.suppressed == {"nd_ops": 499}
+    assert sent.looks == 999
+    assert memory.rules[rule.key].sent["nd_ops"] == [NOW_MS] * 1000
 
 
 def test_destination_that_is_muted_meanwhile_is_told_no_digest() -> None:
