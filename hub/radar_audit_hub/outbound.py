@@ -15,6 +15,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiohttp
 from multidict import CIMultiDictProxy
@@ -119,6 +120,11 @@ class Outbound:
 
 def _any_address() -> aiohttp.BaseConnector:
     return aiohttp.TCPConnector(limit=MAX_CONNECTIONS)
+
+
+def trusting(ca_file: Path | None) -> ssl.SSLContext | None:
+    """Return a TLS context that trusts the certificates of a file, None to trust the system's."""
+    return None if ca_file is None else ssl.create_default_context(cafile=str(ca_file))
 
 
 def _words(error: Exception) -> str:

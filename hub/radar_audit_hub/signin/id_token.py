@@ -23,25 +23,14 @@ from joserfc.errors import JoseError
 
 from radar_audit_hub.auth.identity_rules import is_subject
 
+from .id_token_error import IdTokenError
+
 MAX_TOKEN_CHARS = 32 * 1024
 LEEWAY_SECONDS = 60  # clocks of hub and provider may be this far apart
 _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 _MIN_RSA_BYTES = 256
 _FORM = re.compile(r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\Z")
 Json = Mapping[str, Any]
-
-
-class IdTokenError(Exception):
-    """An ID token is not acceptable; `reason` is a word for the log, `key_unknown` if no key fits.
-
-    Another fetch of the issuer's keys may help then, and only then.
-    """
-
-    def __init__(self, reason: str, message: str, *, key_unknown: bool = False) -> None:
-        """Keep what is told and what is logged."""
-        super().__init__(message)
-        self.reason = reason
-        self.key_unknown = key_unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

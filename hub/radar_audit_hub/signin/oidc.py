@@ -7,6 +7,7 @@ who that person is here in `identifying.py`. Never logs a code, a state or a tok
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -20,12 +21,14 @@ from radar_audit_hub.declarations import declare
 from radar_audit_hub.errors import ForbiddenError, NotFoundError
 from radar_audit_hub.members.joining import auto_join
 
-from .id_token import IdTokenError
+from .id_token_error import IdTokenError
 from .identifying import identify
 from .opening import open_session
-from .provider import Provider
 from .state import SIGNIN
 from .underway import arrive, asked_return, begin, come_back, count_start, leave
+
+if TYPE_CHECKING:
+    from .provider import Provider
 
 CALLBACK = "/api/auth/oidc/callback"
 _logger = logging.getLogger(__name__)

@@ -1,8 +1,8 @@
 """The OpenID provider as the hub sees it: discovery, keys, and the code for an ID token.
 
-Owns what is fetched from the provider, and how long it is kept. Called by `oidc.py`. Every
-address comes from the discovery document of the issuer that the settings name, and must be
-https (http on this machine only). Never logs a code, a token or a secret.
+Owns what is fetched from the provider, and how long it is kept. Called by `oidc.py`; loaded by
+`state.py` where the settings name an issuer. Every address comes from the discovery document of
+that issuer, and must be https (http on this machine only). Never logs a code, a token or a secret.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +18,11 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from radar_audit_hub.errors import ForbiddenError, UnavailableError
-from radar_audit_hub.outbound import Outbound, OutboundAnswer, OutboundError
+from radar_audit_hub.outbound import Outbound, OutboundAnswer, OutboundError, trusting
 from radar_audit_hub.settings_signin import OidcSettings, is_safe_url
 
-from .id_token import Expected, IdTokenError, Json, read_id_token
+from .id_token import Expected, Json, read_id_token
+from .id_token_error import IdTokenError
 
 KEPT_MS = 3_600_000  # discovery and keys; keys also when one is asked for that is not there
 REFETCH_MS = 60_000  # at least between two fetches of the keys
@@ -205,8 +205,3 @@ def _document(answer: OutboundAnswer) -> Json:
     if not isinstance(found, dict):
         raise UnavailableError(_AWAY)
     return found
-
-
-def trusting(ca_file: Any) -> ssl.SSLContext | None:
-    """Return a TLS context that trusts the certificates of a file, None to trust the system's."""
-    return None if ca_file is None else ssl.create_default_context(cafile=str(ca_file))

@@ -6,15 +6,19 @@ start-up. Each replica has its own: a limit holds for what reaches that replica.
 
 from __future__ import annotations
 
+import importlib
 import ssl
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from radar_audit_hub.auth.limiter import FailureLimiter
 from radar_audit_hub.context import Hub
+from radar_audit_hub.outbound import trusting
 
-from .provider import Provider, trusting
+if TYPE_CHECKING:
+    from .provider import Provider
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,9 @@ class Signin:
         per_minute = hub.settings.session.starts_per_minute
         provider = None
         if hub.settings.oidc.issuer is not None:
-            provider = Provider(hub.settings.oidc, hub.outbound, hub.now_ms)
+            # By its name: without a provider nobody needs the library for its keys, 2 MiB.
+            module = importlib.import_module(".provider", __package__)
+            provider = module.Provider(hub.settings.oidc, hub.outbound, hub.now_ms)
         return cls(
             provider=provider,
             workos_tls=trusting(hub.settings.workos.ca_file),

@@ -15,8 +15,8 @@ from radar_audit_hub.auth.principal import OWNER
 from radar_audit_hub.changes import Actor, Change, changing_by_itself
 from radar_audit_hub.context import Hub
 from radar_audit_hub.errors import NotFoundError
+from radar_audit_hub.outbound import trusting
 from radar_audit_hub.outbox.delivery import Delivery, DeliveryFailedError
-from radar_audit_hub.signin.provider import trusting
 from radar_audit_hub.store import outbox
 from radar_audit_hub.store.control import get_org
 from radar_audit_hub.store.sso import (
