@@ -51,7 +51,8 @@ from .signin import handlers as signin
 from .signin.state import SIGNIN, Signin
 from .sso import handlers as sso
 from .store.database import Database
-from .store.migrate import is_current, migrate
+from .store.migrate_apart import migrate_apart
+from .store.revision import is_current
 from .tokens import handlers as tokens
 from .web import error_pages
 from .web import handlers as pages
@@ -129,7 +130,10 @@ class HubServer:
         self.probes_port = 0
 
     async def start(self) -> None:
-        """Start all parts. Raises SchemaNotCurrentError, AddressError, store errors."""
+        """Start all parts. Raises AddressError, store errors and, as said here, of the schema.
+
+        SchemaNotCurrentError: it is not, and is to be left alone. MigrationFailedError.
+        """
         try:
             db = await self._open_database()
             hub = Hub.create(
@@ -186,13 +190,14 @@ class HubServer:
         )
 
     async def _prepare_schema(self, db: Database) -> None:
-        if self._settings.migrate:
-            await migrate(db)
-        elif not await is_current(db):
+        if await is_current(db):
+            return
+        if not self._settings.migrate:
             raise SchemaNotCurrentError(
                 "the database's schema is not the one this version needs; "
                 "run `radar-audit-hub migrate`, or leave RADAR_AUDIT_HUB_MIGRATE on"
             )
+        await migrate_apart(self._settings.resolved_database_url())
 
     async def _listen(self, hub: Hub) -> None:
         app = build_app(hub)

@@ -7,6 +7,7 @@ commands beside it. Never shows the database's URL.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import secrets
@@ -29,7 +30,8 @@ from .store.control import list_orgs
 from .store.database import Database, DatabaseUrlError
 from .store.driver_logs import hide_statements
 from .store.faults import cause_of, is_unavailable
-from .store.migrate import is_current
+from .store.migrate_apart import MigrationFailedError
+from .store.revision import is_current
 
 COMPONENT = "hub"
 _logger = logging.getLogger(__name__)
@@ -67,7 +69,7 @@ def told(error: Exception) -> console.CommandError:
     """Return the error in words; the trace of one that is not expected goes to the log."""
     if isinstance(error, BootstrapError):
         return console.CommandError(str(error), error.hint)
-    if isinstance(error, AddressError | SchemaNotCurrentError | HubError):
+    if isinstance(error, AddressError | SchemaNotCurrentError | MigrationFailedError | HubError):
         return console.CommandError(str(error))
     if isinstance(error, DatabaseUrlError):
         return console.SettingsRefusedError(f"{PREFIX}DATABASE_URL: {error}")
@@ -78,6 +80,15 @@ def told(error: Exception) -> console.CommandError:
         )
     _logger.error("the command failed", exc_info=error)
     return console.CommandError(f"{type(error).__name__}: {redact_text(str(error))}")
+
+
+async def migrate(db: Database, revision: str = "head", *, down: bool = False) -> None:
+    """Bring the schema to `revision`, in this process.
+
+    The module is loaded by its name: a server, whose program has the same commands, never pays
+    for Alembic (`store/migrate_apart.py`).
+    """
+    await importlib.import_module("radar_audit_hub.store.migrate").migrate(db, revision, down=down)
 
 
 async def only_org(db: Database) -> str:

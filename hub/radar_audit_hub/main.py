@@ -29,7 +29,7 @@ from . import console
 from .app import HubServer
 from .billing.by_hand import set_plan_by_hand
 from .bootstrap import OrgOrder, add_member, add_pat, create_org, existing_org
-from .command_line import COMPONENT, new_means, now_ms, only_org, run, settings_of, told
+from .command_line import COMPONENT, migrate, new_means, now_ms, only_org, run, settings_of, told
 from .openapi import document
 from .retention.job import Lease, Purger, expired_now, run_round
 from .retention.policy import PLAN_DAYS
@@ -37,7 +37,7 @@ from .signin.new_link import create_link
 from .store.control import list_members
 from .store.database import Database
 from .store.driver_logs import hide_statements
-from .store.migrate import head_revision, is_current, migrate, revisions
+from .store.revision import head_revision, is_current, revisions
 from .whole_log import write_log
 
 T = TypeVar("T")

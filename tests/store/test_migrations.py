@@ -5,7 +5,8 @@ from __future__ import annotations
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from radar_audit_hub.store.database import Database
-from radar_audit_hub.store.migrate import is_current, migrate
+from radar_audit_hub.store.migrate import migrate
+from radar_audit_hub.store.revision import is_current
 from radar_audit_hub.store.tables import metadata
 from sqlalchemy import Connection, inspect
 

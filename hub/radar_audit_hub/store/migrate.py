@@ -1,7 +1,8 @@
-"""Schema migrations: up, down, and whether the schema is the one this code needs.
+"""Schema migrations, up and down.
 
-Owns the Alembic configuration; the steps are in `migrations/versions`. Called
-at start-up and by the admin command. Never drops data on the way up.
+Owns the Alembic configuration; the steps are in `migrations/versions`. Called by the admin
+commands and by the process that a starting server has for it (`__main__.py`). Never drops data on
+the way up.
 """
 
 from __future__ import annotations
@@ -25,19 +26,6 @@ def _script() -> ScriptDirectory:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     return ScriptDirectory.from_config(config)
-
-
-def head_revision() -> str:
-    """Return the newest revision that this code knows."""
-    head = _script().get_current_head()
-    if head is None:  # pragma: no cover - the package ships at least one step
-        raise RuntimeError("the migrations folder of this installation is empty")
-    return head
-
-
-def revisions() -> list[str]:
-    """Return what `migrate` can go to, the oldest first: `base` is a database without tables."""
-    return ["base", *(step.revision for step in reversed([*_script().walk_revisions()]))]
 
 
 def _run(connection: Connection, revision: str, *, down: bool) -> None:
@@ -72,13 +60,3 @@ async def upgrade(url: str) -> None:
         await migrate(database)
     finally:
         await database.close()
-
-
-def _current(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-async def is_current(database: Database) -> bool:
-    """Tell whether the schema is exactly the one this code needs."""
-    async with database.read() as connection:
-        return await connection.run_sync(_current) == head_revision()
