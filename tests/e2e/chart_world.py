@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 RADAR_CHART = ROOT / "tests" / "support" / "radar_chart"
 NAMESPACE, ORG, OWNER = "radar-audit", "org_x", "you@acme.com"
 _PROGRAMS = ("radar-audit", "radar-audit-collector", "radar-audit-hub", "kubectl-radar_audit")
-_LINE_SECONDS = 240.0
+_LINE_SECONDS = 200.0
 _VOLUME = """
 apiVersion: v1
 kind: PersistentVolume
@@ -76,7 +76,9 @@ class ChartWorld:
             timeout=_LINE_SECONDS,
         )  # fmt: skip
         if (done.returncode != 0) != fails:
-            trouble = self.cluster.try_kubectl("get", "pods,events", "-A").stdout[-5000:]
+            hub = ["-n", NAMESPACE, "logs", "deploy/radar-audit-hub", "--tail=20"]
+            trouble = self.cluster.try_kubectl(*hub).stdout[-3000:]
+            trouble += self.cluster.try_kubectl("get", "pods,events", "-A").stdout[-5000:]
             raise AssertionError(f"{line}: {done.stdout[-3000:]}\n{trouble}")
         return done.stdout
 
@@ -232,7 +234,11 @@ def chart_world(cluster: MachineCluster, folder: Path) -> Iterator[ChartWorld]:
     words = [sys.executable, "-m", name_service.__name__]
     words += [cluster.kubectl_program, str(cluster.kubeconfig)]
     with subprocess.Popen(
-        cluster.in_network(words), cwd=ROOT, stdout=subprocess.PIPE, text=True
+        cluster.in_network(words),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as names:
         try:
             assert names.stdout is not None

@@ -8,6 +8,7 @@ NAME.NAMESPACE.svc.cluster.local, asked of kubectl; every other name there is no
 from __future__ import annotations
 
 import json
+import select
 import socket
 import struct
 import subprocess
@@ -74,13 +75,13 @@ def answer(query: bytes, names: Names) -> bytes:
 
 
 def main() -> None:
-    """Answer until the process is ended."""
+    """Answer until standard input is closed, which whoever started us does by ending."""
     names = Names(*sys.argv[1:])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as service:
         service.bind((NODE_ADDRESS, PORT))
         sys.stdout.write(READY + "\n")
         sys.stdout.flush()
-        while True:
+        while sys.stdin not in select.select([service, sys.stdin], [], [])[0]:
             query, peer = service.recvfrom(4096)
             try:
                 service.sendto(answer(query, names), peer)
