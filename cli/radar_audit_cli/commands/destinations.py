@@ -202,7 +202,13 @@ def _times(command: _Command) -> _Command:
     epilog="Example: radar-audit destinations deliveries security --state failed",
 )
 @click.argument("destination")
-@click.option("--state", "states", type=click.Choice(STATES), multiple=True, help="Repeatable.")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice(STATES),
+    multiple=True,
+    help="Only messages in this state; repeatable.",
+)
 @_times
 @list_options
 def deliveries(

@@ -45,7 +45,13 @@ def add_radar_values(
         "--remove", action="store_true", help="take our entries out of FILE again (with --merge)"
     )
     _add_wishes(parser, release)
-    parser.add_argument("-o", "--output", choices=("yaml",), default="yaml")
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=("yaml",),
+        default="yaml",
+        help="form of the result (default yaml)",
+    )
     parser.set_defaults(command=_run)
 
 
