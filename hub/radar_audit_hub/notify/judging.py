@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -336,4 +336,4 @@ def strongest(drafts: Iterable[Draft], disabled: Container[str] = ()) -> list[Dr
 def _told_as_one(known: Draft, other: Draft, disabled: Container[str]) -> Draft:
     best = max(known, other, key=lambda draft: claim(draft.rule, draft.route, disabled))
     rule = raised(best.rule, known.rule if best is other else other.rule)
-    return best if rule is best.rule else replace(best, rule=rule)
+    return best if rule is best.rule else msgspec.structs.replace(best, rule=rule)
