@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from radar_audit_hub.changes import changing_by_itself
+from radar_audit_hub.notify.kinds_messages import tell_kind
 from radar_audit_hub.store.notify_attempts import disable
 from radar_audit_hub.store.schema_notify import notify_destination
 from sqlalchemy import select
@@ -52,3 +54,19 @@ async def test_disabled_destination_takes_no_event_from_one_that_works(hub: HubU
     await alerting.append(make_event(1))
     (row,) = await alerting.messages()
     assert row.owner_id == agent.owner()
+
+
+async def test_policy_of_a_cluster_cannot_take_a_notice_from_the_organization(
+    hub: HubUnderTest,
+) -> None:
+    alerting, agent = Alerting(hub), await operator(hub)
+    gone = {"name": "gone", "kinds": ["cluster.disconnected"], "destinations": ["ops"]}
+    await alerting.put(gone)
+    louder = {"destinations": [OPS], "rules": [{**gone, "severity": "critical"}]}
+    assert (await agent.put(agent.owner(), notifications=louder)).status == 200
+    async with changing_by_itself(hub.hub) as change:
+        await change.lock(ORG)
+        kind = "cluster.disconnected"
+        await tell_kind(change, ORG, kind, {}, "k", title="It is gone", cluster_id="cl_1")
+    (row,) = await alerting.stored()
+    assert (row.owner_id, row.severity) == ("org", "critical")
