@@ -67,7 +67,7 @@ async def _page(
 def owner_words(owner_id: str) -> str:
     """Return what a holder is called: an AuditPolicy by namespace and name, or the org itself."""
     if owner_id == ORG_OWNER:
-        return "this page"
+        return "the organization's owners"
     name = parse_owner_id(owner_id)
     return f"AuditPolicy {name.namespace}/{name.name}" if name.namespace else name.name
 

@@ -15,6 +15,13 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// On a phone the menu is wider than its place: the line of this page is brought into sight.
+const here = document.querySelector(".nav [aria-current]");
+if (here) {
+  const nav = here.closest(".nav");
+  nav.scrollLeft += here.getBoundingClientRect().left - nav.getBoundingClientRect().left - 24;
+}
+
 // The reader's time zone, where they chose none: kept once, and the page shown anew in it.
 if ("zoneUnset" in document.body.dataset) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
