@@ -7,6 +7,7 @@ compares them with anything: that is for people.
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -37,10 +38,15 @@ def photograph(folder: Path, only: list[str]) -> int:
                         if only and stop.name not in only:
                             continue
                         tab.open(path_of(stop, world))
-                        name = f"{stop.name}-{width}-{scheme}.png"
+                        name = f"{_file_name(stop.name, role)}-{width}-{scheme}.png"
                         tab.page.screenshot(path=folder / name, full_page=width == 390)
                         taken += 1
     return taken
+
+
+def _file_name(name: str, role: str | None) -> str:
+    """Return a stop's name as a file's; what is outside has names of its own."""
+    return ("outside-" if role is None else "") + re.sub(r"[^a-z0-9]+", "-", name)
 
 
 def main() -> None:
