@@ -20,6 +20,7 @@ from radar_audit_events.policy_wire import (
 from radar_audit_hub.auth.principal import OWNER
 from radar_audit_hub.declarations import declare
 from radar_audit_hub.errors import ConflictError, HubError, InvalidBodyError, NotFoundError
+from radar_audit_hub.notices.kinds import KINDS
 from radar_audit_hub.notify import handlers as alerts
 from radar_audit_hub.policy import people as policy
 from radar_audit_hub.policy.own import OwnPolicy
@@ -86,7 +87,7 @@ async def _page(
         kinds=(rule.kinds if rule else []) if form is None else form.many("kinds"),
         suspended=(rule is not None and rule.suspended) if form is None else form.has("suspended"),
         destinations=[one.name for one in own.destinations],
-        known_kinds=NOTICE_KINDS,
+        known_kinds={name: KINDS[name].title for name in NOTICE_KINDS},
         severities=SEVERITIES,
         tried=tried,
         days=_TRIED_DAYS,
