@@ -1,7 +1,7 @@
 """The Activity page of a long log: in the server, on the wire, and in a browser.
 
-Owns the benchmark `activity`, on the seeded PostgreSQL log. Called by `tests.bench`. A short log of
-the same kind beside it is what the long one is compared with: the page may not grow with the log.
+Owns the benchmark `activity`, on the seeded PostgreSQL log. Called by `tests.bench`. Shorter logs
+of the same kind beside it are what the long one is compared with: the page may not grow with it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from radar_audit_hub.store.sessions import NewSession, insert_session
 from tests.bench.harness import Benchmark, Figure, Goal, Measure, Run, interleave, ratios
 from tests.bench.http_client import HOST, Connection
 from tests.bench.hub_process import Served, running_hub
-from tests.bench.seed import USUAL_ACTOR, now_ms
+from tests.bench.seed import TENTH_ORG, USUAL_ACTOR, now_ms
 from tests.support.browsers import COOKIE
 from tests.support.chromium import NoChromiumError, program
 
 _SHORT = "org_small_0"
 _REQUESTS = 10
 _USER = "user_page_reader"
-_GROWTH = 1.3  # the store's bar for ten times as many rows; here it is a thousand times
+_GROWTH = 1.3  # the store's bar for ten times as many rows
 _TIMES = """() => {
   const [page] = performance.getEntriesByType('navigation');
   const painted = performance.getEntriesByName('first-contentful-paint')[0];
@@ -37,11 +37,12 @@ _TIMES = """() => {
 
 async def _run(run: Run) -> list[Figure]:
     log = await run.log()
-    secret = await _reader(log.dsn, (log.org_id, _SHORT))
-    long, short = f"/orgs/{log.org_id}/activity", f"/orgs/{_SHORT}/activity"
+    secret = await _reader(log.dsn, (log.org_id, TENTH_ORG, _SHORT))
+    long = f"/orgs/{log.org_id}/activity"
     pages = {
         "long": long,
-        "short": short,
+        "tenth": f"/orgs/{TENTH_ORG}/activity",
+        "short": f"/orgs/{_SHORT}/activity",
         "30 days": f"{long}?range=30d",
         "all": f"{long}?range=all",
         "actor": f"{long}?range=all&q=actor:{USUAL_ACTOR}",
@@ -60,10 +61,15 @@ async def _run(run: Run) -> list[Figure]:
 
     return [
         Figure(
-            "page of the long log against one a thousandth as long (time)",
-            ratios(values["long"], values["short"]),
+            "page of the long log against one a tenth as long (time)",
+            ratios(values["long"], values["tenth"]),
             Goal(_GROWTH, at_most=True),
-            f"{1000 * statistics.median(values['short']):.1f} ms the short one",
+            f"{1000 * statistics.median(values['tenth']):.1f} ms that one",
+        ),
+        Figure(
+            "the same against one a thousandth as long",
+            ratios(values["long"], values["short"]),
+            note=f"{1000 * statistics.median(values['short']):.1f} ms that one",
         ),
         told("api", "50 events by the API, last byte"),
         told("long", "the page, last byte: 7 days"),

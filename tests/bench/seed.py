@@ -1,9 +1,9 @@
 """A log of a million events in seconds: rows made by the database itself.
 
 Owns the seeded PostgreSQL log that reading, exporting and purging are measured on: one big org
-with a year of events, fifty small ones beside it, in the table that the migrations make. Called
-by the harness. The hashes are of the right size but of nothing: no benchmark of reading looks
-at them.
+with a year of events, one a tenth as long and fifty small ones beside it, in the table that the
+migrations make. Called by the harness. The hashes are of the right size but of nothing: no
+benchmark of reading looks at them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ RARE_ACTION, RARE_ROWS = "org.sso.portal_opened", 12
 RARE_ACTOR, RARE_ACTOR_ROWS = "rare@example.com", 20
 USUAL_ACTOR = "person-0300@example.com"
 SMALL_ORGS = 50
+TENTH_ORG = "org_tenth"  # has a tenth of the big org's events
 _SHARES = {"pod.exec_started": 390, "pod.exec_ended": 390, "auth.signin": 70, "pat.created": 30}
 _SLOTS = 1000
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -68,6 +69,7 @@ async def _fill(log: Log) -> None:
         await connection.execute("SET maintenance_work_mem = '512MB'")
         rebuild = await _drop_indexes(connection)
         await _insert(connection, log, log.org_id, log.rows)
+        await _insert(connection, log, TENTH_ORG, max(1, log.rows // 10))
         for number in range(SMALL_ORGS):
             await _insert(connection, log, f"org_small_{number}", max(1, log.rows // 1000))
         for statement in rebuild:
