@@ -145,7 +145,7 @@ async def test_receiver_that_is_gone_is_disabled_at_once(
     assert len(inbox.got) == 1
     log = await world.under_test.get("?action=audit.policy_changed")
     kinds = [event["metadata"]["kind"] for event in log.json["events"]]
-    assert kinds[0] == "destination_disabled"
+    assert kinds.count("destination_disabled") == 1  # the clock stands, so the order is any
 
 
 async def test_days_of_nothing_but_failures_disable_a_destination(
