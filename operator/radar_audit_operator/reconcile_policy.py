@@ -30,7 +30,7 @@ from .plan.document import policy_document, policy_owner
 from .plan.notices import Notice
 from .plan.policy import Decision, decide
 from .plan.secrets import Found, Use, judge, uses
-from .plan.verdicts import SyncResult
+from .plan.verdicts import SyncResult, tried_sentence
 from .settings import OperatorSettings
 from .specs import HUBS, POLICIES, Hub, Key, Policy
 from .status import Facts, policy_status
@@ -222,7 +222,9 @@ class PolicyReconciler:
         memory.acknowledged, memory.is_forced = (version, is_dry_run), False
         memory.retention, memory.destinations = answer.retention, answer.destinations
         memory.failing_at = ""
-        memory.sync = SyncResult(kind="tried" if is_dry_run else "synced")
+        memory.sync = SyncResult(kind="synced")
+        if is_dry_run:
+            memory.sync = SyncResult(kind="tried", sentence=tried_sentence(answer.would_have_sent))
         if not is_dry_run:
             memory.enforced = version
         if answer.result == "stored":  # else others moved the revision, and nothing is new here

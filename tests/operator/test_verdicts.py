@@ -31,6 +31,7 @@ from radar_audit_operator.plan.verdicts import (
     ready_verdict,
     retention_verdict,
     synced_verdict,
+    tried_sentence,
 )
 from radar_audit_operator.specs import (
     Key,
@@ -130,6 +131,14 @@ class TestVerdicts:
             assert (ready.status, ready.message) == ("True", "note")
         named = [("RetentionEffective", Verdict("False", "Conflicted", "other"))]
         assert ready_verdict(named, sync, None).reason == "Conflicted"
+
+    def test_a_dry_run_tells_of_alerts_by_rule_and_of_none_without_rules(self) -> None:
+        said = tried_sentence({"shells": 12, "pay": 2})
+        tried = SyncResult(kind="tried", sentence=said)
+        assert "14 to each destination (pay 2, shells 12)" in synced_verdict(tried).message
+        assert ready_verdict([], tried, None).message == f"mode: DryRun; {said}"
+        silent = SyncResult(kind="tried", sentence=tried_sentence({}))
+        assert "would have sent" not in synced_verdict(silent).message
 
     def test_a_hub_that_is_away_leaves_ready_alone_until_the_grace_is_over(self) -> None:
         away = SyncResult(kind="unreachable", down_since="T", last_good="G")

@@ -105,6 +105,25 @@ async def test_a_shorter_age_is_shown_with_what_it_would_delete(both: Both) -> N
     assert world.says("RetentionEffective") == "False/ShrinkPending"
 
 
+async def test_a_dry_run_says_what_its_alerts_would_have_sent(both: Both) -> None:
+    world, hub = both.world, both.hub
+    now_ms = hub.clock.now_ms
+    await hub.append(
+        *(
+            make_event(
+                n, action="pod.exec_started", created_at_ms=now_ms - n * 1000, cluster_id=CLUSTER
+            )
+            for n in range(1, 4)
+        )
+    )
+    await world.api.apply(secret(OWN, "alerts", url="https://hooks.example.com/x"))
+    await world.api.apply(policy(mode="DryRun", notifications=alerts()))
+    await world.until_says("True/DryRun")
+    (ready,) = [one for one in world.status()["conditions"] if one["type"] == "Ready"]
+    assert "would have sent 3 to each destination (shells 3)" in ready["message"]
+    assert OWNER not in [owner["owner_id"] for owner in (await both.shown())["owners"]]
+
+
 async def test_wrong_query_secret_and_deletion_mean_the_same_to_both(both: Both) -> None:
     world = both.world
     await world.api.apply(secret(OWN, "alerts", url="https://hooks.example.com/canary"))

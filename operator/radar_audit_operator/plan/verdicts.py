@@ -71,13 +71,22 @@ def synced_verdict(sync: SyncResult) -> Verdict:
     said = sync.sentence
     return {
         "synced": Verdict("True", "Synced", "the hub has this generation"),
-        "tried": Verdict("True", "DryRun", "tried at the hub without an effect"),
+        "tried": Verdict("True", "DryRun", said or "tried at the hub without an effect"),
         "left": Verdict("Unknown", "Suspended", "mode: Suspend sends nothing"),
         "refused": Verdict("False", "HubRejected", said),
         "unauthorized": Verdict("False", "Unauthorized", said),
         "overridden": Verdict("False", "OverriddenOnHub", said),
         "waiting": Verdict("Unknown", "Pending", said or "the hub has not been asked yet"),
     }[sync.kind]
+
+
+def tried_sentence(would_have_sent: Mapping[str, int]) -> str:
+    """Return what a dry run says of the alerts, by rule; without rules it says nothing."""
+    if not would_have_sent:
+        return ""
+    rules = ", ".join(f"{name} {count}" for name, count in sorted(would_have_sent.items()))
+    total = sum(would_have_sent.values())
+    return f"in the last 7 days its alerts would have sent {total} to each destination ({rules})"
 
 
 def retention_verdict(state: RetentionState) -> Verdict:
@@ -156,7 +165,8 @@ def ready_verdict(
             return Verdict(kept, "HubUnreachable", verdict.message)
         return Verdict(verdict.status, verdict.reason, verdict.message)
     if sync is not None and sync.kind == "tried":
-        return Verdict("True", "DryRun", "mode: DryRun; the status says what would be")
+        said = sync.sentence or "the status says what would be"
+        return Verdict("True", "DryRun", f"mode: DryRun; {said}")
     notes = [verdict.message for _, verdict in named if verdict.reason in _READY_ANYWAY]
     return Verdict("True", "Synced", "; ".join(notes) or "in force")
 
