@@ -17,12 +17,13 @@ NAMES = ("prod-eu", "prod-us", "<script>alert(1)</script>", "safe\u202egpj.exe",
 
 async def set_up(hub: HubUnderTest, org_id: str, now: str) -> dict[str, str]:
     """Set up an org as its owner; return ids by what they name (cluster, destination, delivery)."""
-    owner = await reader(hub, "user_owner")
+    # What the second owner does is told to the first one.
+    owner, second = await reader(hub, "user_owner"), await reader(hub, "user_second")
     base = f"/orgs/{org_id}"
     token = await _clusters(owner, base)
     await _heartbeat(hub, token, now)
     for email, role in (("dana@acme.com", "auditor"), ("erin.with.a.long.name@acme.com", "viewer")):
-        await owner.post(f"{base}/invitations", email=email, role=role)
+        await second.post(f"{base}/invitations", email=email, role=role)
     for name in ("ci-bot", *NAMES[2:]):
         await owner.post(f"{base}/tokens", name=name, life="90", scopes="audit:read")
     found = {"cluster": await _link(owner, f"{base}/clusters", "/clusters/cl_")}

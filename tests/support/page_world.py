@@ -139,6 +139,9 @@ async def fill(world: PageWorld) -> None:
             await ensure_user(conn, user)
             for org_id in (FULL, EMPTY) if role != "nobody" else ():
                 await insert_member(conn, org_id, user.id, role, NOW_MS)
+        second = User(id="user_second", email="second@acme.com", created_at_ms=NOW_MS)
+        await ensure_user(conn, second)
+        await insert_member(conn, FULL, second.id, "owner", NOW_MS)
     for role in (*ROLES, "nobody"):
         world.browsers[role] = await signed_in(hub, f"user_{role}")
     events = log()
