@@ -138,7 +138,7 @@ def notice_world(cluster: Cluster, hub: NodeHub, folder: Path) -> Iterator[Notic
         finally:
             operator.stop()
             receiver.terminate()
-            # Other tests on this cluster have an AuditHub `main` of another hub, which may not change.
+            # Tests that follow have an AuditHub `main` of another hub, and its hub may not change.
             cluster.try_kubectl("-n", OWN, "delete", "--ignore-not-found", f"apol/{POLICY}")
             cluster.try_kubectl("-n", OWN, "delete", "--ignore-not-found", "secret/hub-token")
             cluster.try_kubectl("delete", "--ignore-not-found", "audithub/main")
