@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.provider import Cluster
-from tests.e2e.node_hub import ORG, NodeHub, eventually
+from tests.e2e.node_hub import ORG, NodeHub, ask, eventually
 from tests.e2e.notice_receiver import FRONT_PORT, RECEIVER_PORT
 from tests.e2e.operator_process import OWN, ROOT, NodeOperator
 from tests.support.crd_cases import API_VERSION
@@ -135,10 +135,16 @@ def notice_world(cluster: Cluster, hub: NodeHub, folder: Path) -> Iterator[Notic
             )
             operator.start()
             yield NoticeWorld(operator, log)
+            _clean_up(cluster, hub)
         finally:
             operator.stop()
             receiver.terminate()
-            # Tests that follow have an AuditHub `main` of another hub, and its hub may not change.
-            cluster.try_kubectl("-n", OWN, "delete", "--ignore-not-found", f"apol/{POLICY}")
-            cluster.try_kubectl("-n", OWN, "delete", "--ignore-not-found", "secret/hub-token")
-            cluster.try_kubectl("delete", "--ignore-not-found", "audithub/main")
+
+
+def _clean_up(cluster: Cluster, hub: NodeHub) -> None:
+    """Leave neither alerts at the hub nor an AuditHub to the tests that follow on this cluster."""
+    cluster.kubectl("-n", OWN, "delete", f"apol/{POLICY}")
+    url = f"{hub.url}/api/orgs/{ORG}/destinations"
+    eventually(lambda: json.loads(ask(cluster, url, hub.pat))["destinations"] == [])
+    cluster.kubectl("delete", "audithub/main")
+    cluster.kubectl("-n", OWN, "delete", "secret/hub-token")

@@ -140,7 +140,8 @@ def test_every_query_of_the_dashboard_returns_data(used: Watched, figures: Figur
     def without_data() -> set[str]:
         return {name for name, text in queries.items() if not used.prometheus.query(text)}
 
-    eventually(lambda: without_data() == set(EMPTY))
+    # Tests before this one may have given the same hub more to show.
+    eventually(lambda: without_data() <= set(EMPTY))
     figures.note(f"dashboard: {len(queries)} queries, of which {len(EMPTY)} can have no data here")
 
 
