@@ -40,6 +40,7 @@ RULES = 50
 _OWNERS = 5  # a document holds no more than 16 destinations
 _NONE = "org_none"  # its rules look at each event and select none
 _SAME = "org_same"  # every rule selects every event, and all lead to one receiver
+_ONE = "org_one"  # apart: who is cancelled leaves a claim, for which the others would wait
 _EACH = "org_each"  # the same, and every rule leads to another receiver
 _SINGLES = 20  # events that are measured one by one, a round
 
@@ -147,9 +148,9 @@ async def _wait_of_one(world: _World) -> float:
     try:
         await asyncio.sleep(0)
         for _ in range(_SINGLES):
-            await world.append(_SAME, 1)
+            await world.append(_ONE, 1)
             begun = time.perf_counter()
-            world.hub.signal.notify(_SAME)
+            world.hub.signal.notify(_ONE)
             await world.hub.deliveries.wait(60)
             waits.append((time.perf_counter() - begun) * 1000)
     finally:
@@ -169,6 +170,7 @@ async def _run(run: Run) -> list[Figure]:
             world = _World(hub, Follower(hub))
             await world.add_org(_NONE, "pod:nowhere", 1)
             await world.add_org(_SAME, "-namespace:nowhere", 1)
+            await world.add_org(_ONE, "-namespace:nowhere", 1)
             await world.add_org(_EACH, "-namespace:nowhere", RULES)
             return await _figures(run, world, count)
         finally:
