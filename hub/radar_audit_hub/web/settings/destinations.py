@@ -33,7 +33,7 @@ from radar_audit_hub.web.forms import Form, as_document, read_form
 from radar_audit_hub.web.rendering import page, see_other
 from radar_audit_hub.web.visits import OrgVisit, org_visit
 
-from .answering import REFUSED, refusal
+from .answering import REFUSED, refusal, renamed
 from .retention import owner_words
 
 PAGE = "/orgs/{org_id}/notifications"
@@ -149,11 +149,7 @@ def _time(request: web.Request, text: str) -> str:
 
 def _here(error: HubError, kind: str) -> HubError:
     """Return a refusal with its fields named as the page's are: without the channel's name."""
-    if not isinstance(error, InvalidBodyError):
-        return error
-    return InvalidBodyError(
-        [FieldError(one.field.removeprefix(f"{kind}."), one.message) for one in error.errors]
-    )
+    return renamed(error, lambda field: field.removeprefix(f"{kind}."))
 
 
 def _typed(form: Form | None, found: dict[str, Any] | None) -> dict[str, str]:

@@ -24,7 +24,7 @@ from radar_audit_hub.web.forms import Form, as_document, read_form
 from radar_audit_hub.web.rendering import page, see_other
 from radar_audit_hub.web.visits import OrgVisit, org_visit
 
-from .answering import REFUSED, refusal
+from .answering import REFUSED, refusal, renamed
 
 _PAGE = "/orgs/{org_id}/retention"
 _MOST_DAYS = 3650
@@ -160,8 +160,7 @@ async def _store(
     try:
         await policy.save(request, visit.caller, asked, revision=form.text("revision"))
     except InvalidBodyError as error:  # the page's fields have the last part of the document's name
-        parts = [FieldError(one.field.rpartition(".")[2], one.message) for one in error.errors]
-        raise InvalidBodyError(parts) from None
+        raise renamed(error, lambda field: field.rpartition(".")[2]) from None
 
 
 def _whole(name: str, text: str, least: int, most: int) -> int:

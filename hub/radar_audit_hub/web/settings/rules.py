@@ -29,7 +29,7 @@ from radar_audit_hub.web.forms import Form, as_document, read_form
 from radar_audit_hub.web.rendering import page, see_other
 from radar_audit_hub.web.visits import OrgVisit, org_visit
 
-from .answering import REFUSED, refusal
+from .answering import REFUSED, refusal, renamed
 from .destinations import PAGE, SEVERITIES
 
 _NEW = PAGE + "/rules/new"
@@ -39,6 +39,18 @@ _TEXTS = (
     "threshold_minutes", "digest_minutes", "quiet_from", "quiet_to", "quiet_zone",
 )  # fmt: skip
 _TRIED_DAYS = 7
+# What the page calls a field of a rule, where that is not its last name.
+_PAGE_NAMES = {
+    "throttle.max": "throttle_max",
+    "throttle.per_seconds": "throttle_minutes",
+    "threshold.count": "threshold_count",
+    "threshold.within_seconds": "threshold_minutes",
+    "digest_seconds": "digest_minutes",
+    "quiet_hours": "quiet_from",
+    "quiet_hours.from_time": "quiet_from",
+    "quiet_hours.to_time": "quiet_to",
+    "quiet_hours.time_zone": "quiet_zone",
+}
 _rule = msgspec.json.Decoder(AlertRule)
 
 
@@ -234,25 +246,13 @@ async def _store(
 
 def _here(error: HubError) -> HubError:
     """Return a refusal with its fields named as the page's are."""
-    if not isinstance(error, InvalidBodyError):
-        return error
-    names = {
-        "throttle.max": "throttle_max",
-        "throttle.per_seconds": "throttle_minutes",
-        "threshold.count": "threshold_count",
-        "threshold.within_seconds": "threshold_minutes",
-        "digest_seconds": "digest_minutes",
-        "quiet_hours": "quiet_from",
-        "quiet_hours.from_time": "quiet_from",
-        "quiet_hours.to_time": "quiet_to",
-        "quiet_hours.time_zone": "quiet_zone",
-    }
-    told = []
-    for one in error.errors:
-        inside = one.field.rpartition("].")[2] if "rules[" in one.field else one.field
+
+    def name(field: str) -> str:
+        inside = field.rpartition("].")[2] if "rules[" in field else field
         first = inside.partition("[")[0]
-        told.append(FieldError(names.get(first, first), one.message))
-    return InvalidBodyError(told)
+        return _PAGE_NAMES.get(first, first)
+
+    return renamed(error, name)
 
 
 def _address(visit: OrgVisit) -> str:
