@@ -95,7 +95,7 @@ async def create(request: web.Request, caller: Principal, asked: Destination) ->
     refuse_mistakes(asked)
     async with changing(request, caller) as change:
         org, _ = await change.lock_as(caller.org_id, OWNER)
-        own = await own_policy(change, org)
+        own = await own_policy(change.conn, org.id)
         alerts = with_new(own.notifications, asked)
         return await _stored(request, change, org, own, alerts, asked.name)
 
@@ -115,7 +115,7 @@ async def edit(request: web.Request, caller: Principal, asked: DestinationChange
     async with changing(request, caller) as change:
         org, _ = await change.lock_as(caller.org_id, OWNER)
         row = await _own(change, request)
-        own = await own_policy(change, org)
+        own = await own_policy(change.conn, org.id)
         alerts = with_changed(own.notifications, row.name, asked)
         return await _stored(request, change, org, own, alerts, row.name)
 
@@ -133,7 +133,7 @@ async def remove(request: web.Request, caller: Principal) -> None:
     async with changing(request, caller) as change:
         org, _ = await change.lock_as(caller.org_id, OWNER)
         row = await _own(change, request)
-        own = await own_policy(change, org)
+        own = await own_policy(change.conn, org.id)
         alerts = without(own.notifications, row.name)
         await store_own(
             request.app[HUB], change, org, msgspec.structs.replace(own, notifications=alerts)

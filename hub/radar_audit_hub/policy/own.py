@@ -19,6 +19,7 @@ from radar_audit_events.policy_wire import (
 from radar_audit_hub.changes import Change
 from radar_audit_hub.context import Hub
 from radar_audit_hub.store.control import Org
+from radar_audit_hub.store.database import Connection
 from radar_audit_hub.store.owners import Owner, get_owner
 
 from .settling import ORG_OWNER, read_document
@@ -32,9 +33,9 @@ class OwnPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     notifications: NotificationSettings | None = None
 
 
-async def own_policy(change: Change, org: Org) -> OwnPolicy:
+async def own_policy(conn: Connection, org_id: str) -> OwnPolicy:
     """Return what the org's own document asks for now, without its secrets."""
-    before = await get_owner(change.conn, org.id, ORG_OWNER)
+    before = await get_owner(conn, org_id, ORG_OWNER)
     if before is None:
         return OwnPolicy()
     document = read_document(before)

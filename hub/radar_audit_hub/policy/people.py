@@ -52,7 +52,7 @@ from .claims import ORG_KEY, Takeover
 from .differences import retention_changes
 from .documents import check_retention
 from .mistakes import Mistakes
-from .own import OwnPolicy, store_own
+from .own import OwnPolicy, own_policy, store_own
 from .releasing import ACTION
 from .settling import ORG_OWNER, asks_for_age, look, settle
 
@@ -98,6 +98,13 @@ async def load(request: web.Request, caller: Principal) -> dict[str, Any]:
         if found is None:
             raise NotFoundError("there is no such organization")
         return await _shown(conn, found, now_ms)
+
+
+async def load_own(request: web.Request, caller: Principal) -> tuple[OwnPolicy, str]:
+    """Return the org's own document alone, and the revision to be named when it is saved."""
+    async with request.app[HUB].db.read() as conn:
+        own = await own_policy(conn, caller.org_id)
+        return own, str((await in_force(conn, caller.org_id))[1])
 
 
 async def _shown(conn: Connection, org: Org, now_ms: int) -> dict[str, Any]:

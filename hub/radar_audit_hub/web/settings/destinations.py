@@ -58,13 +58,13 @@ async def show_all(request: web.Request) -> web.Response:
     """Show destinations and rules."""
     visit = await org_visit(request, OWNER)
     found = await destinations.listed(request, visit.caller)
-    own = (await policy.load(request, visit.caller))["policy"]["notifications"]
+    own, _ = await policy.load_own(request, visit.caller)
     return page(
         request,
         "settings/notifications.html",
         destinations=found["destinations"],
         next_cursor=found["next_cursor"],
-        rules=[] if own is None else own.rules,
+        rules=[] if own.notifications is None else own.notifications.rules,
         titles=TITLES,
         owner_words=owner_words,
     )

@@ -85,9 +85,10 @@ async def save(request: web.Request) -> web.Response:
     try:
         days, delay = form.text("days"), _whole("delay", form.text("delay"), 0, 720)
         hours = _whole("days", days, 1, _MOST_DAYS) * 24 if days else None
-        before = await _own(request, visit)
+        own, _ = await policy.load_own(request, visit.caller)
+        before = own.retention or RetentionSettings()
         after = msgspec.structs.replace(before, max_age_hours=hours, shrink_delay_hours=delay)
-        await _store(request, visit, form, after)
+        await _store(request, visit, form, own, after)
     except REFUSED as error:
         return await _page(request, visit, error, form)
     return see_other(request, _address(visit), "saved")
@@ -103,12 +104,15 @@ async def add_hold(request: web.Request) -> web.Response:
             "reason": form.text("reason"),
             "query": form.text("query") or None,
         }
-        before = await _own(request, visit)
+        own, _ = await policy.load_own(request, visit.caller)
+        before = own.retention or RetentionSettings()
         made = as_document(values, _hold)
         if any(one.name == made.name and not one.released for one in before.holds):
             raise ConflictError("there is a hold of this name; choose another")
         kept = [one for one in before.holds if one.name != made.name]
-        await _store(request, visit, form, msgspec.structs.replace(before, holds=[*kept, made]))
+        await _store(
+            request, visit, form, own, msgspec.structs.replace(before, holds=[*kept, made])
+        )
     except REFUSED as error:
         return await _page(request, visit, error, form)
     return see_other(request, _address(visit), "hold_added")
@@ -119,14 +123,15 @@ async def release_hold(request: web.Request) -> web.Response:
     form = await read_form(request)
     visit = await org_visit(request, OWNER)
     try:
-        before = await _own(request, visit)
+        own, _ = await policy.load_own(request, visit.caller)
+        before = own.retention or RetentionSettings()
         if not any(one.name == form.text("name") for one in before.holds):
             raise ConflictError("there is no hold of this name any more")
         after = [
             msgspec.structs.replace(one, released=True) if one.name == form.text("name") else one
             for one in before.holds
         ]
-        await _store(request, visit, form, msgspec.structs.replace(before, holds=after))
+        await _store(request, visit, form, own, msgspec.structs.replace(before, holds=after))
     except REFUSED as error:
         return await _page(request, visit, error)
     return see_other(request, _address(visit), "hold_released")
@@ -147,16 +152,14 @@ async def override(request: web.Request) -> web.Response:
     return see_other(request, _address(visit), "saved")
 
 
-async def _own(request: web.Request, visit: OrgVisit) -> RetentionSettings:
-    found = await policy.load(request, visit.caller)
-    return found["policy"]["retention"] or RetentionSettings()
-
-
 async def _store(
-    request: web.Request, visit: OrgVisit, form: Form, retention: RetentionSettings
+    request: web.Request,
+    visit: OrgVisit,
+    form: Form,
+    own: OwnPolicy,
+    retention: RetentionSettings,
 ) -> None:
-    found = await policy.load(request, visit.caller)
-    asked = OwnPolicy(retention=retention, notifications=found["policy"]["notifications"])
+    asked = msgspec.structs.replace(own, retention=retention)
     try:
         await policy.save(request, visit.caller, asked, revision=form.text("revision"))
     except InvalidBodyError as error:  # the page's fields have the last part of the document's name

@@ -21,9 +21,8 @@ from radar_audit_hub.auth.principal import OWNER
 from radar_audit_hub.declarations import declare
 from radar_audit_hub.errors import ConflictError, HubError, InvalidBodyError, NotFoundError
 from radar_audit_hub.notices.kinds import KINDS
-from radar_audit_hub.notify import handlers as alerts
+from radar_audit_hub.notify import handlers as trying
 from radar_audit_hub.policy import people as policy
-from radar_audit_hub.policy.own import OwnPolicy
 from radar_audit_hub.policy.releasing import ACTION
 from radar_audit_hub.web.forms import Form, as_document, read_form
 from radar_audit_hub.web.rendering import page, see_other
@@ -66,8 +65,8 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def _named(request: web.Request, visit: OrgVisit) -> AlertRule:
-    own = (await policy.load(request, visit.caller))["policy"]["notifications"]
-    rules: list[AlertRule] = [] if own is None else own.rules
+    own, _ = await policy.load_own(request, visit.caller)
+    rules = [] if own.notifications is None else own.notifications.rules
     name = request.match_info["rule"]
     found = next((one for one in rules if one.name == name), None)
     if found is None:
@@ -84,21 +83,21 @@ async def _page(
     tried: Any = None,
 ) -> web.Response:
     status, mistakes = refusal(error)
-    found = await policy.load(request, visit.caller)
-    own: NotificationSettings = found["policy"]["notifications"] or NotificationSettings()
+    own, revision = await policy.load_own(request, visit.caller)
+    destinations = [] if own.notifications is None else own.notifications.destinations
     return page(
         request,
         "settings/rule.html",
         status=status,
         mistakes=mistakes,
         rule=rule,
-        revision=found["revision"],
+        revision=revision,
         typed=_typed(rule) if form is None else {name: form.text(name) for name in _TEXTS},
         actions="\n".join(rule.actions if rule and form is None else _lines(form)),
         chosen=(rule.destinations if rule else []) if form is None else form.many("destinations"),
         kinds=(rule.kinds if rule else []) if form is None else form.many("kinds"),
         suspended=(rule is not None and rule.suspended) if form is None else form.has("suspended"),
-        destinations=[one.name for one in own.destinations],
+        destinations=[one.name for one in destinations],
         known_kinds={name: KINDS[name].title for name in NOTICE_KINDS},
         severities=SEVERITIES,
         tried=tried,
@@ -198,8 +197,8 @@ async def _saved(
     try:
         asked = _asked(form, before)
         if form.text("do") == "try":
-            order = alerts.PreviewOrder(rules=[asked], days=_TRIED_DAYS)
-            (tried,) = await alerts.tried(request, visit.caller, order)
+            order = trying.PreviewOrder(rules=[asked], days=_TRIED_DAYS)
+            (tried,) = await trying.tried(request, visit.caller, order)
             return await _page(request, visit, before, form=form, tried=tried)
         await _store(request, visit, form, asked.name, asked, is_new=before is None)
     except REFUSED as error:
@@ -228,19 +227,17 @@ async def _store(
     *,
     is_new: bool,
 ) -> None:
-    found = (await policy.load(request, visit.caller))["policy"]
-    own: NotificationSettings = found["notifications"] or NotificationSettings()
-    if is_new and any(one.name == name for one in own.rules):
+    own, _ = await policy.load_own(request, visit.caller)
+    alerts = own.notifications or NotificationSettings()
+    if is_new and any(one.name == name for one in alerts.rules):
         raise ConflictError("there is a rule of this name; choose another")
     if rule is None:
-        rules = [one for one in own.rules if one.name != name]
+        rules = [one for one in alerts.rules if one.name != name]
     elif is_new:
-        rules = [*own.rules, rule]
+        rules = [*alerts.rules, rule]
     else:
-        rules = [rule if one.name == name else one for one in own.rules]
-    asked = OwnPolicy(
-        retention=found["retention"], notifications=msgspec.structs.replace(own, rules=rules)
-    )
+        rules = [rule if one.name == name else one for one in alerts.rules]
+    asked = msgspec.structs.replace(own, notifications=msgspec.structs.replace(alerts, rules=rules))
     await policy.save(request, visit.caller, asked, revision=form.text("revision"))
 
 
