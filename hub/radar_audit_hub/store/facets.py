@@ -1,8 +1,8 @@
 """Counting the log: facets of a filter, and the size of an export before it starts.
 
-Owns the use of the day counters. Called by the audit handlers. Whole days come
-from the counters, the days at the edges from rows, and what no counter can
-answer from a bounded number of rows. Never an unbounded COUNT.
+Called by the audit handlers and the Activity page. What the day counters know comes from them
+(`day_counts.py`), what no counter can answer from a bounded number of rows. Never an unbounded
+COUNT.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from collections import Counter
 from dataclasses import dataclass
 
 from radar_audit_events.actions import ACTIONS
-from radar_audit_events.ids import event_time_ms, floor_id
 from radar_audit_events.query import Query
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from radar_audit_hub.retention.policy import DAY_MS, Floors
+from radar_audit_hub.retention.policy import Floors
 
 from .database import Database, fetch
+from .day_counts import BY_ACTION, count_by
 from .query import above, scan_edge, where_sql
-from .sql import Arguments, Plan, actions_sql, plan
+from .sql import Arguments, plan
 
 FACET_BUDGET_ROWS = 50_000
 MAX_ACTORS = 100
@@ -71,7 +70,7 @@ async def facets(
         complete = edge is None and sum(row[3] for row in rows) <= budget
         counted = None
         if not complete:
-            counted = await _from_counters(connection, database, org_id, found, floors)
+            counted = await count_by(BY_ACTION, connection, database, org_id, found, floors)
     actors: Counter[str] = Counter()
     scanned: Counter[str] = Counter()
     for action, email, user, count in rows:
@@ -100,70 +99,5 @@ async def estimate_rows(
     if found.empty:
         return 0
     async with database.read() as connection:
-        counted = await _from_counters(connection, database, org_id, found, floors)
+        counted = await count_by(BY_ACTION, connection, database, org_id, found, floors)
     return None if counted is None else counted.total()
-
-
-async def _from_counters(
-    connection: AsyncConnection, database: Database, org_id: str, found: Plan, floors: Floors
-) -> Counter[str] | None:
-    """Count by action with the day counters; None where the filter needs a look at rows."""
-    if found.residual or found.actor or not floors.is_plain:
-        return None
-    counts: Counter[str] = Counter()
-    low_ms = event_time_ms(found.low) if found.low else 0
-    high_ms = event_time_ms(found.high) if found.high[3:4].isdigit() else None
-    for action in ACTIONS if found.actions is None else found.actions:
-        start = max(low_ms, floors.floor_for(action))
-        counts[action] = start
-    # Actions share at most a few floors: one statement for each.
-    result: Counter[str] = Counter()
-    for start in set(counts.values()):
-        names = frozenset(a for a, s in counts.items() if s == start)
-        result.update(await _count_between(connection, database, org_id, names, start, high_ms))
-    return Counter({a: n for a, n in result.items() if n > 0})
-
-
-async def _count_between(
-    connection: AsyncConnection,
-    database: Database,
-    org_id: str,
-    actions: frozenset[str],
-    start_ms: int,
-    end_ms: int | None,
-) -> Counter[str]:
-    first_day = -(-start_ms // DAY_MS)
-    end_day = None if end_ms is None else end_ms // DAY_MS
-    result: Counter[str] = Counter()
-    args = Arguments(database.dialect)
-    conditions = [
-        f"org_id = {args.add(org_id)}",
-        f"day >= {args.add(first_day)}",
-        actions_sql(actions, args),
-    ]
-    if end_day is not None:
-        conditions.append(f"day < {args.add(end_day)}")
-    rows = await fetch(
-        connection,
-        # SQLite sums integers as integers; PostgreSQL's sum of bigint is numeric.
-        "SELECT action, CAST(sum(n) AS BIGINT) FROM audit_day_count "  # noqa: S608 - arguments only
-        f"WHERE {' AND '.join(conditions)} GROUP BY action",
-        args.values,
-    )
-    result.update({row[0]: int(row[1]) for row in rows})
-    edges = [(start_ms, min(first_day * DAY_MS, first_day * DAY_MS if end_ms is None else end_ms))]
-    if end_ms is not None and end_day is not None and end_day >= first_day:
-        edges.append((end_day * DAY_MS, end_ms))
-    for low, high in edges:
-        if low >= high:
-            continue
-        args = Arguments(database.dialect)
-        rows = await fetch(
-            connection,
-            "SELECT action, count(*) FROM audit_event "  # noqa: S608 - arguments only
-            f"WHERE org_id = {args.add(org_id)} AND id >= {args.add(floor_id(low))} "
-            f"AND id < {args.add(floor_id(high))} AND {actions_sql(actions, args)} GROUP BY action",
-            args.values,
-        )
-        result.update({row[0]: int(row[1]) for row in rows})
-    return result
