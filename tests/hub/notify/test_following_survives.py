@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from radar_audit_hub.notify.following import step
 from radar_audit_hub.notify.following.job import Follower
+from radar_audit_hub.store import notify_following
 
 from tests.support.alerting import SHELLS, Alerting
 from tests.support.following_kills import DESTINATIONS, RULES, check, kill_followers
-from tests.support.hub_builder import HubUnderTest, running_hub
+from tests.support.hub_builder import ORG, HubUnderTest, running_hub
 from tests.support.log_rows import make_event
 
 STEPS = (
@@ -122,3 +123,46 @@ async def test_replica_takes_over_when_the_claim_of_another_ends(postgres_url: s
 @pytest.mark.timeout(180)
 def test_followers_that_are_killed_tell_each_event_once(sqlite_url: str) -> None:
     asyncio.run(kill_followers(sqlite_url, events=49, kills=1, seed=7))
+
+
+async def test_of_two_who_judged_the_same_events_one_moves_the_cursor(
+    any_hub: HubUnderTest,
+) -> None:
+    alerting = Alerting(any_hub)
+    await alerting.put(*RULES, destinations=DESTINATIONS)
+    await alerting.append(make_event(1))
+    db, now_ms = any_hub.hub.db, any_hub.hub.now_ms()
+    async with db.write() as conn:
+        cursor = await notify_following.get_cursor(conn, ORG)
+        found = await notify_following.get_followed_org(conn, ORG)
+        assert cursor is not None
+        moves = [
+            await notify_following.advance(
+                conn,
+                cursor,
+                next_seq=cursor.end_seq,
+                revision=found.revision,
+                holder=holder,
+                now_ms=now_ms,
+            )
+            for holder in ("one", "other")
+        ]
+    assert moves == [True, False]
+
+
+async def test_document_that_changed_meanwhile_holds_the_cursor(any_hub: HubUnderTest) -> None:
+    alerting = Alerting(any_hub)
+    await alerting.put(*RULES, destinations=DESTINATIONS)
+    await alerting.append(make_event(1))
+    async with any_hub.hub.db.write() as conn:
+        cursor = await notify_following.get_cursor(conn, ORG)
+        found = await notify_following.get_followed_org(conn, ORG)
+        assert cursor is not None
+        assert not await notify_following.advance(
+            conn,
+            cursor,
+            next_seq=cursor.end_seq,
+            revision=found.revision - 1,
+            holder="one",
+            now_ms=any_hub.hub.now_ms(),
+        )
