@@ -31,7 +31,11 @@ for argument; do
 done
 printf '%s\\n' "$rest" >> "{folder}/asked"
 key=$(printf '%s' "$rest" | tr -c 'A-Za-z0-9' '_')
-if [ -f "{folder}/$key.out" ]; then exec cat "{folder}/$key.out"; fi
+if [ -f "{folder}/$key.out" ]; then
+  cat "{folder}/$key.out"
+  if [ -f "{folder}/$key.later" ]; then mv "{folder}/$key.later" "{folder}/$key.out"; fi
+  exit 0
+fi
 if [ -f "{folder}/$key.err" ]; then cat "{folder}/$key.err" >&2; exit 1; fi
 echo "Error from server (NotFound): nothing stands in for:$rest" >&2
 exit 1
@@ -72,6 +76,15 @@ class KubectlStandIn:
         """Answer with an error, as kubectl writes it."""
         self._file(arguments, "out").unlink(missing_ok=True)
         self._file(arguments, "err").write_text(text)
+
+    def answer_later(self, arguments: tuple[str, ...], text: str) -> None:
+        """Answer another way from the second time on."""
+        self._file(arguments, "later").write_text(text)
+
+    def times_asked(self, arguments: tuple[str, ...]) -> int:
+        """How often it was called so."""
+        asked = (self.folder / "asked").read_text().splitlines()
+        return asked.count("".join(f" {a}" for a in arguments))
 
     def options(self) -> list[str]:
         """The options with two dashes that it was called with."""

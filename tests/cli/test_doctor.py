@@ -29,7 +29,7 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KubectlStandIn:
 
 
 def told(cli: Cli, *arguments: str) -> tuple[int, dict[str, tuple[str, str]]]:
-    result = cli("doctor", "-o", "json", *arguments)
+    result = cli("doctor", "-o", "json", "--wait", "0", *arguments)
     found = json.loads(result.out)
     assert found["ok"] is (result.code == 0)
     return result.code, {row["check"]: (row["state"], row["message"]) for row in found["checks"]}
@@ -44,6 +44,16 @@ def test_a_radar_that_is_well_has_nothing_but_ok(kubectl: KubectlStandIn, cli: C
     assert all(found[check][0] == "unknown" for check in of_hub)
     assert "context add" in found["hub-api"][1]
     assert len(found) == 15
+
+
+def test_a_gateway_that_has_just_started_gets_a_moment(kubectl: KubectlStandIn, cli: Cli) -> None:
+    good = kubectl.world[answers.METRICS]
+    kubectl.world[answers.METRICS] = metrics(connections=0, heartbeats=0)
+    kubectl.install()
+    kubectl.answer_later(answers.METRICS, good)
+    code, found = told(cli, "--wait", "60")
+    assert (code, found["calls-pass"][0], found["hub-from-gateway"][0]) == (0, "ok", "ok")
+    assert kubectl.times_asked(answers.METRICS) == 2
 
 
 def test_context_and_kubeconfig_are_passed_on(kubectl: KubectlStandIn, cli: Cli) -> None:

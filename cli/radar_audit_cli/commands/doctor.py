@@ -63,6 +63,15 @@ _VIEW = View(
     show_default=True,
     help="How long one call of kubectl may take.",
 )
+@click.option(
+    "--wait",
+    "wait_seconds",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 300),
+    default=10.0,
+    show_default=True,
+    help="How long a gateway that has just started may need for its first call and heartbeat.",
+)
 @output_option
 @connection_options
 @click.pass_context
@@ -76,6 +85,7 @@ def doctor(
     namespace: str,
     cluster: str | None,
     timeout_seconds: float,
+    wait_seconds: float,
     form: str,
     connection: Connection,
 ) -> None:
@@ -86,7 +96,8 @@ def doctor(
     """
     kubectl = Kubectl(kube_context, kubeconfig, timeout_seconds)
     place = Place(radar_namespace, radar_selector, namespace)
-    found = list(examine(kubectl, place, connection, cluster, version("radar-audit-cli")))
+    own = version("radar-audit-cli")
+    found = list(examine(kubectl, place, connection, cluster, own, wait_seconds=wait_seconds))
     rows = [_row(finding) for finding in found]
     is_well = all(finding.state != "fail" for finding in found)
     Report({"ok": is_well, "checks": rows}, rows, _VIEW).write(form)

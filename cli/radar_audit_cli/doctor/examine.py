@@ -6,6 +6,7 @@ that is lacking becomes the state unknown with the right's name.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from .objects import at, living, name_of, sidecar_of
 
 METRICS_PORT = 9281
 MAX_PODS = 5  # whose figures are read
+_LOOK_AGAIN_SECONDS = 0.5
 T = TypeVar("T")
 
 
@@ -43,6 +45,7 @@ class _Fetched:
 
     kubectl: Kubectl
     place: Place
+    wait_seconds: float
     _held: dict[str, Any] = field(default_factory=dict)
 
     def pods(self) -> list[Any]:
@@ -76,6 +79,16 @@ class _Fetched:
         return self._once("figures", self._read_figures)
 
     def _read_figures(self) -> dict[str, dict[str, float]]:
+        """Read them until they are good; a gateway that has just started needs a moment."""
+        last = time.monotonic() + self.wait_seconds
+        while True:
+            figures = self._figures_now()
+            bad = "fail" in (radar.calls_pass(figures).state, radar.delivered(figures).state)
+            if not bad or time.monotonic() >= last:
+                return figures
+            time.sleep(_LOOK_AGAIN_SECONDS)
+
+    def _figures_now(self) -> dict[str, dict[str, float]]:
         having = [p for p in living(self.pods()) if sidecar_of(at(p, "spec")) is not None]
         base = f"/api/v1/namespaces/{self.place.radar_namespace}/pods"
         return {
@@ -99,10 +112,19 @@ class _Fetched:
 
 
 def examine(
-    kubectl: Kubectl, place: Place, connection: Connection, cluster: str | None, own_version: str
+    kubectl: Kubectl,
+    place: Place,
+    connection: Connection,
+    cluster: str | None,
+    own_version: str,
+    *,
+    wait_seconds: float,
 ) -> Iterator[Finding]:
-    """Yield a finding for each check; those of the cluster first, those of the hub last."""
-    got = _Fetched(kubectl, place)
+    """Yield a finding for each check; those of the cluster first, those of the hub last.
+
+    Figures of a gateway that are not good are read again for `wait_seconds`.
+    """
+    got = _Fetched(kubectl, place, wait_seconds)
     first, is_away = _cluster(kubectl)
     yield first
     if not is_away:
