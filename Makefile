@@ -8,6 +8,8 @@ ARGS ?=
 E2E ?= tests/e2e
 AUDIT_LOG ?=
 export AUDIT_LOG
+# Tests start hundreds of processes: what each imports is to be compiled once.
+export PYTHONDONTWRITEBYTECODE :=
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -27,7 +27,7 @@ def main() -> int:
     uv, python = sys.argv[1:]
     # uv would follow another active environment, or one that a variable names, instead of .venv.
     environ = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
-    environ["UV_PROJECT_ENVIRONMENT"] = str(ENVIRONMENT)
+    environ |= {"UV_PROJECT_ENVIRONMENT": str(ENVIRONMENT), "UV_COMPILE_BYTECODE": "true"}
     if sys.platform == "darwin" or ssl.get_default_verify_paths().cafile:
         environ.setdefault("UV_SYSTEM_CERTS", "true")  # a company's own authority counts
     if authorities():
