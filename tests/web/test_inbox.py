@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from radar_audit_hub.store.inbox import NewItem, put_items
+
 from tests.support.hub_builder import ORG, HubUnderTest
+from tests.support.log_rows import NOW_MS
 from tests.support.pages import Elements, Reader, member, reader
 from tests.web.test_settings import after
 
@@ -49,3 +52,62 @@ async def test_mails_follow_what_is_ticked(hub: HubUnderTest) -> None:
     assert "billing.payment_failed" in before
     await after(owner, "/inbox/preferences", by_mail="cluster.disconnected")
     assert await ticked() == ["cluster.disconnected"]
+
+
+def called(page: str) -> str:
+    """Return what a page's frame calls the way to the inbox."""
+    (way,) = [one for one in Elements(page).all("a") if one.get("href") == "/inbox"]
+    return way["aria-label"]
+
+
+async def put(hub: HubUnderTest, count: int, kind: str, user_id: str = "user_1") -> None:
+    """Put notices of a kind into somebody's inbox."""
+    items = [
+        NewItem(
+            user_id=user_id,
+            id=f"ntc_{kind.replace('.', '')}{number}",
+            org_id=ORG,
+            kind=kind,
+            dedup_key=f"{kind}{number}",
+            title="something",
+            path=f"/orgs/{ORG}",
+            facts="{}",
+            created_at=NOW_MS,
+        )
+        for number in range(count)
+    ]
+    async with hub.hub.db.write() as conn:
+        await put_items(conn, items)
+
+
+async def test_every_page_says_how_many_notices_are_not_read(hub: HubUnderTest) -> None:
+    owner = await told(hub)
+    pages = ("/orgs/new", f"/orgs/{ORG}/members", f"/orgs/{ORG}/activity", "/inbox", "/preferences")
+    assert {called(await owner.text(path)) for path in pages} == {"Inbox, 2 unread"}
+    lost = await owner.get("/nothing/here")
+    assert called(lost.body.decode()) == "Inbox, 2 unread"
+    assert called(await after(owner, "/inbox/read")) == "Inbox"
+    assert "unread-figure" not in await owner.text("/orgs/new")
+
+
+async def test_the_frame_counts_only_what_the_inbox_shows_and_not_for_ever(
+    hub: HubUnderTest,
+) -> None:
+    viewer = await member(hub, "viewer")
+    await put(hub, 3, "billing.payment_failed", "user_3")  # which is for owners
+    await put(hub, 1, "cluster.disconnected", "user_3")
+    assert called(await viewer.text("/orgs/new")) == "Inbox, 1 unread"
+    owner = await reader(hub)
+    for count, words, figure in (
+        (99, "Inbox, 99 unread", ">99<"),
+        (120, "Inbox, more than 99 unread", ">99+<"),
+    ):
+        await put(hub, count, "cluster.disconnected")
+        page = await owner.text("/orgs/new")
+        assert called(page) == words
+        assert figure in page
+
+
+async def test_whoever_has_no_session_is_told_of_no_inbox(hub: HubUnderTest) -> None:
+    page = await Reader(hub).text("/signin")
+    assert "/inbox" not in page

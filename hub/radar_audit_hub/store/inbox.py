@@ -116,13 +116,16 @@ async def page_items(
     return [Item(**row._mapping) for row in await conn.execute(statement)]  # noqa: SLF001 - a row's only map
 
 
-async def count_unread(conn: AsyncConnection, user_id: str, seen_by: Audience) -> int:
-    """Return how many notices of a person are not read."""
-    statement = (
-        select(func.count())
-        .select_from(inbox_item)
+async def count_unread(
+    conn: AsyncConnection, user_id: str, seen_by: Audience, *, most: int | None = None
+) -> int:
+    """Return how many notices of a person are not read; `most` where it is that many or more."""
+    unread = (
+        select(inbox_item.c.id)
         .where(*_visible(user_id, seen_by), inbox_item.c.read_at.is_(None))
+        .limit(most)
     )
+    statement = select(func.count()).select_from(unread.subquery())
     return int((await conn.execute(statement)).scalar_one())
 
 

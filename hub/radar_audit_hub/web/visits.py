@@ -1,8 +1,9 @@
 """Who looks at a page: a person with a session, and their place in the org of the address.
 
-Owns `visit` and `org_visit`, the guards at the top of every page's handler. Called by the pages
-alone; a token opens no page. Never decides more than `auth/access.py` does: the same look-up, the
-same roles, and an org that is unknown is refused like a foreign one.
+Owns `visit` and `org_visit`, the guards at the top of every page's handler, and what the frame of
+every page says of the person. Called by the pages alone; a token opens no page. Never decides more
+than `auth/access.py` does: the same look-up, the same roles, and an org that is unknown is refused
+like a foreign one.
 """
 
 from __future__ import annotations
@@ -17,19 +18,38 @@ from radar_audit_hub.auth.session_rules import csrf_token
 from radar_audit_hub.auth.sessions import Signed, authenticate_session
 from radar_audit_hub.context import HUB
 from radar_audit_hub.errors import NotFoundError, UnauthorizedError
+from radar_audit_hub.notices.kinds import SEEN_BY
+from radar_audit_hub.store.inbox import count_unread
 from radar_audit_hub.store.sessions import Place, places_of
 
 _SIGN_IN = "sign in to see this page"
+MOST_UNREAD = 99  # shown as a number: every page asks, so it counts one further and no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """A person with a session; `csrf` is the token of their forms, `places` their orgs."""
+    """A person with a session; `csrf` is the token of their forms, `places` their orgs.
+
+    `unread` is how many notices of their inbox they have not read, at most MOST_UNREAD + 1.
+    """
 
     person: Someone
     csrf: str
     places: list[Place]
+    unread: int
     place: Place | None = None
+
+    @property
+    def unread_words(self) -> str:
+        """How many are not read, as the frame of a page says it: empty for none."""
+        if self.unread > MOST_UNREAD:
+            return f"more than {MOST_UNREAD} unread"
+        return f"{self.unread} unread" if self.unread else ""
+
+    @property
+    def unread_figure(self) -> str:
+        """The same in as little room as there is, such as 99+."""
+        return f"{MOST_UNREAD}+" if self.unread > MOST_UNREAD else str(self.unread or "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +68,7 @@ async def visit(request: web.Request) -> Visit:
     Raises UnauthorizedError without a session that is good, ForbiddenError for a form that the
     hub's own page did not send.
     """
-    signed = await _signed(request, None)
-    found = Visit(
-        person=_someone(signed),
-        csrf=csrf_token(signed.secret),
-        places=await _places(request, signed),
-    )
-    request[VISIT] = found
-    return found
+    return await _known(request, await _signed(request, None))
 
 
 async def org_visit(request: web.Request, *roles: str) -> OrgVisit:
@@ -66,12 +79,16 @@ async def org_visit(request: web.Request, *roles: str) -> OrgVisit:
     """
     org_id = request.match_info["org_id"]
     signed = await _signed(request, org_id)
-    places = await _places(request, signed)
-    someone, csrf = _someone(signed), csrf_token(signed.secret)
-    request[VISIT] = Visit(person=someone, csrf=csrf, places=places)
+    known = await _known(request, signed)
     caller = _member(signed)
-    place = next((one for one in places if one.org_id == caller.org_id), None)
-    found = OrgVisit(person=someone, csrf=csrf, places=places, place=place, caller=caller)
+    found = OrgVisit(
+        person=known.person,
+        csrf=known.csrf,
+        places=known.places,
+        unread=known.unread,
+        place=next((one for one in known.places if one.org_id == caller.org_id), None),
+        caller=caller,
+    )
     request[VISIT] = found
     check(caller, org_id, *roles)
     return found
@@ -112,6 +129,14 @@ def _someone(signed: Signed) -> Someone:
     )
 
 
-async def _places(request: web.Request, signed: Signed) -> list[Place]:
+async def _known(request: web.Request, signed: Signed) -> Visit:
+    """Return who has a session, wherever they look; an error's page knows them from now on."""
+    user_id = signed.found.user_id
     async with request.app[HUB].db.read() as connection:
-        return await places_of(connection, signed.found.user_id)
+        places = await places_of(connection, user_id)
+        unread = await count_unread(connection, user_id, SEEN_BY, most=MOST_UNREAD + 1)
+    found = Visit(
+        person=_someone(signed), csrf=csrf_token(signed.secret), places=places, unread=unread
+    )
+    request[VISIT] = found
+    return found
