@@ -90,7 +90,9 @@ async def show_activity(request: web.Request) -> web.Response:
             before=start.before or None,
             limit=PAGE_ROWS,
         )
-    rows = await rows_of(hub.db, visit.caller.org_id, got.rows, floors, asked)
+    rows = await rows_of(
+        hub.db, visit.caller.org_id, got.rows, floors, asked, org_name=visit.caller.org_name
+    )
     older = None
     if got.next_before is not None:
         position = cursor.Position(got.next_before, start.from_ms)
@@ -228,7 +230,7 @@ async def show_event(request: web.Request) -> web.Response:
     await note_read(hub, visit.caller)
     event = await find_event(hub, visit.caller, request.match_info["event_id"], recorded=True)
     floors = floors_of(visit.caller, hub.now_ms())
-    (row,) = await rows_of(hub.db, org_id, [event], floors)
+    (row,) = await rows_of(hub.db, org_id, [event], floors, org_name=visit.caller.org_name)
     at_ms = parse_ms(event.created_at)
     everything = LogFilter(parse(""), None)
     return page(

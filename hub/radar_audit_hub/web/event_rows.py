@@ -20,8 +20,11 @@ from radar_audit_events.query import Query
 
 from radar_audit_hub.retention.policy import Floors
 from radar_audit_hub.store.database import Database
+from radar_audit_hub.store.known_names import names_by_id
 from radar_audit_hub.store.query import StoredEvent
 from radar_audit_hub.store.terminals import events_by_key
+
+from .event_names import holder_words, own_names
 
 STARTED, ENDED, DENIED = "pod.exec_started", "pod.exec_ended", "cluster.action_denied"
 # How a terminal ended, in words; the keys are those of the action table.
@@ -37,7 +40,7 @@ END_WORDS: Mapping[str, str] = {
 _SHOWN_ELSEWHERE = frozenset(
     (
         "cluster_id", "cluster_name", "namespace", "pod", "container", "session_id", "duration_ms",
-        "end_reason", "observed", "started_at", "via_pat", "supersedes", "name", "email",
+        "end_reason", "observed", "started_at", "via_pat", "supersedes", "name", "email", "changes",
     )
 )  # fmt: skip
 _MAX_FACTS = 4
@@ -63,7 +66,10 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row: an event, and for a terminal its other half, where that is known."""
+    """One row: an event, and for a terminal its other half, where that is known.
+
+    `names` are those of the ids in it that are known.
+    """
 
     event: StoredEvent
     metadata: Mapping[str, Any]
@@ -71,6 +77,7 @@ class Row:
     target: str
     cluster: str
     facts: Sequence[tuple[str, str]]
+    names: Mapping[str, str]
     terminal: Terminal | None = None
     other: StoredEvent | None = None
 
@@ -92,8 +99,19 @@ class Row:
 
     @property
     def actor(self) -> str | None:
-        """Who did it: their e-mail, else their id; None where nobody did."""
+        """By what the log finds who did it: their e-mail, else their id; None: nobody did."""
         return self.event.actor_email or self.event.actor_user_id
+
+    @property
+    def actor_name(self) -> str | None:
+        """Who did it, as people call them; None where nobody did."""
+        return self.event.actor_email or self.names.get(self.actor or "", self.actor)
+
+    @property
+    def actor_id(self) -> str | None:
+        """Their id, where they are not called by it anyway."""
+        found = self.event.actor_user_id
+        return None if found == self.actor_name else found
 
 
 async def rows_of(
@@ -102,25 +120,37 @@ async def rows_of(
     events: Sequence[StoredEvent],
     floors: Floors,
     query: Query | None = None,
+    *,
+    org_name: str,
 ) -> list[Row]:
     """Return the rows of events, which are in the order of the page.
 
     A start whose end `query` finds too is part of the end's row, wherever that is. Without a
-    query nothing is left out.
+    query nothing is left out. All ids that no event names are looked up at once.
     """
     known = {event.id: _decoder.decode(event.metadata) for event in events}
     halves = await _other_halves(database, org_id, events, known, floors)
+    own = {event.id: own_names(event, known[event.id]) for event in events}
+    nameless = {one for names in own.values() for one, name in names.items() if name is None}
+    found = await names_by_id(database, org_id, nameless - {org_id}) | {org_id: org_name}
     made = []
     for event in events:
         other = halves.get(event.id)
         folded = event.action == STARTED and other is not None and query is not None
         if folded and other is not None and query is not None and _finds(query, other):
             continue
-        made.append(row_of(event, known[event.id], other))
+        names = {one: name or found.get(one) for one, name in own[event.id].items()}
+        called = {one: name for one, name in names.items() if name is not None}
+        made.append(_row(event, known[event.id], other, called))
     return made
 
 
-def row_of(event: StoredEvent, metadata: Mapping[str, Any], other: StoredEvent | None) -> Row:
+def _row(
+    event: StoredEvent,
+    metadata: Mapping[str, Any],
+    other: StoredEvent | None,
+    names: Mapping[str, str],
+) -> Row:
     """Return the row of an event and, for a terminal, its other half."""
     terminal = None
     if event.action in (STARTED, ENDED):
@@ -129,9 +159,10 @@ def row_of(event: StoredEvent, metadata: Mapping[str, Any], other: StoredEvent |
         event=event,
         metadata=metadata,
         title=_title(event, terminal),
-        target=_target(event, metadata),
-        cluster=_cluster(event, metadata),
-        facts=_facts(metadata),
+        target=_target(event, metadata, names),
+        cluster=_cluster(event, metadata, names),
+        facts=_facts(metadata, names),
+        names=names,
         terminal=terminal,
         other=other,
     )
@@ -221,25 +252,26 @@ def _title(event: StoredEvent, terminal: Terminal | None) -> str:
     return "Pod terminal" if terminal.started_ms is not None else "Pod terminal closed"
 
 
-def _target(event: StoredEvent, metadata: Mapping[str, Any]) -> str:
+def _target(event: StoredEvent, metadata: Mapping[str, Any], names: Mapping[str, str]) -> str:
     if metadata.get("pod"):
         parts = [metadata.get("namespace"), metadata["pod"], metadata.get("container")]
         return " / ".join(str(part) for part in parts if part)
+    if event.target_id in names:
+        return names[event.target_id]
     for key in ("name", "email", "plan"):
         if metadata.get(key):
             return str(metadata[key])
     return event.target_id
 
 
-def _cluster(event: StoredEvent, metadata: Mapping[str, Any]) -> str:
+def _cluster(event: StoredEvent, metadata: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    cluster_id = event.target_id if event.target_type == "cluster" else metadata.get("cluster_id")
     if metadata.get("cluster_name"):
         return str(metadata["cluster_name"])
-    if event.target_type == "cluster":
-        return str(metadata.get("name") or event.target_id)
-    return ""
+    return "" if cluster_id is None else names.get(str(cluster_id), str(cluster_id))
 
 
-def _facts(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(metadata: Mapping[str, Any], names: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the few facts of the metadata that the row names, in words."""
     facts: list[tuple[str, str]] = []
     changes = metadata.get("changes")
@@ -248,8 +280,14 @@ def _facts(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
             if isinstance(pair, list) and len(pair) == 2:
                 facts.append((str(name), f"{_plain(pair[0])} → {_plain(pair[1])}"))
     for name, value in metadata.items():
-        if name != "changes" and name not in _SHOWN_ELSEWHERE and value not in (None, [], {}):
+        if name in _SHOWN_ELSEWHERE or value in (None, [], {}):
+            continue
+        if name == "owner" and isinstance(value, str):
+            facts.append((name, holder_words(value, names)))
+        elif name != "inviter_user_id":
             facts.append((name, _plain(value)))
+        elif not metadata.get("inviter_email"):
+            facts.append(("inviter", names.get(str(value), str(value))))
     return facts[:_MAX_FACTS]
 
 

@@ -13,7 +13,7 @@ from radar_audit_events.query import Query, Term, Value, parse
 
 from radar_audit_hub.audit import cursor
 from radar_audit_hub.audit.access_log import note_read
-from radar_audit_hub.auth.principal import LOG_READERS
+from radar_audit_hub.auth.principal import LOG_READERS, Principal
 from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.retention.policy import Floors, floors_of
 from radar_audit_hub.store import query
@@ -59,7 +59,7 @@ async def show_sessions(request: web.Request) -> web.Response:
         start = cursor.decode(request.query["cursor"], org_id, text)
     got = _Found([], None)
     if mistake is None:
-        got = await _terminals(hub, org_id, found, floors, state, start)
+        got = await _terminals(hub, visit.caller, found, floors, state, start)
     params = {name: value for name, value in given.items() if value}
     older = None
     if got.next_before is not None:
@@ -86,9 +86,15 @@ async def show_sessions(request: web.Request) -> web.Response:
 
 
 async def _terminals(
-    hub: Hub, org_id: str, found: LogFilter, floors: Floors, state: str, start: cursor.Position
+    hub: Hub,
+    caller: Principal,
+    found: LogFilter,
+    floors: Floors,
+    state: str,
+    start: cursor.Position,
 ) -> _Found:
     """Return a page of terminals in a state; it may be short where few of many are."""
+    org_id, org_name = caller.org_id, caller.org_name
     terms = (Term("action", (Value(STARTED),)), *found.query.terms)
     asked = LogFilter(Query(terms), None)
     if start.from_ms is not None:
@@ -98,7 +104,7 @@ async def _terminals(
     while True:
         got = await query.page(hub.db, org_id, asked.query, floors, before=before, limit=PAGE_ROWS)
         looked_at += len(got.rows)
-        for row in await rows_of(hub.db, org_id, got.rows, floors):
+        for row in await rows_of(hub.db, org_id, got.rows, floors, org_name=org_name):
             is_open = row.terminal is not None and row.terminal.is_open
             if not state or (state == "open") == is_open:
                 rows.append(row)

@@ -30,11 +30,11 @@ from radar_audit_hub.policy.alerts import CHANNELS
 from radar_audit_hub.policy.releasing import ACTION
 from radar_audit_hub.web import zone_cookie, zones
 from radar_audit_hub.web.forms import Form, as_document, read_form
+from radar_audit_hub.web.owner_words import owner_words
 from radar_audit_hub.web.rendering import page, see_other
 from radar_audit_hub.web.visits import OrgVisit, org_visit
 
 from .answering import REFUSED, refusal, renamed
-from .retention import owner_words
 
 PAGE = "/orgs/{org_id}/notifications"
 ONE = PAGE + "/destinations/{destination_id}"

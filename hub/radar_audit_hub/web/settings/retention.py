@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from radar_audit_events.errors import FieldError
-from radar_audit_events.policy_wire import LegalHold, RetentionSettings, parse_owner_id
+from radar_audit_events.policy_wire import LegalHold, RetentionSettings
 
 from radar_audit_hub.auth.principal import OWNER
 from radar_audit_hub.declarations import declare
@@ -19,8 +19,8 @@ from radar_audit_hub.errors import ConflictError, HubError, InvalidBodyError
 from radar_audit_hub.policy import people as policy
 from radar_audit_hub.policy.own import OwnPolicy
 from radar_audit_hub.policy.releasing import ACTION
-from radar_audit_hub.policy.settling import ORG_OWNER
 from radar_audit_hub.web.forms import Form, as_document, read_form
+from radar_audit_hub.web.owner_words import owner_words
 from radar_audit_hub.web.rendering import page, see_other
 from radar_audit_hub.web.visits import OrgVisit, org_visit
 
@@ -62,14 +62,6 @@ async def _page(
         owner_words=owner_words,
         age_words=age_words,
     )
-
-
-def owner_words(owner_id: str) -> str:
-    """Return what a holder is called: an AuditPolicy by namespace and name, or the org itself."""
-    if owner_id == ORG_OWNER:
-        return "the organization's owners"
-    name = parse_owner_id(owner_id)
-    return f"AuditPolicy {name.namespace}/{name.name}" if name.namespace else name.name
 
 
 def age_words(hours: int) -> str:
