@@ -6,6 +6,7 @@ Owns these handlers. Who may be what, and when an invitation is good, is decided
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -13,14 +14,14 @@ from radar_audit_events.actions import ROLES
 
 from radar_audit_hub.auth.principal import OWNER
 from radar_audit_hub.declarations import declare
-from radar_audit_hub.errors import HubError
 from radar_audit_hub.invitations import handlers as invitations
 from radar_audit_hub.members import handlers as members
-from radar_audit_hub.web.forms import Form, as_document, read_form
-from radar_audit_hub.web.rendering import page, see_other
+from radar_audit_hub.web.forms import as_document, read_form
+from radar_audit_hub.web.rendering import page
 from radar_audit_hub.web.visits import OrgVisit, org_visit
 
-from .answering import REFUSED, refusal
+from .answering import refusal
+from .making import NOTHING_SENT, Outcome, done_here, made_here
 
 _PAGE = "/orgs/{org_id}/members"
 _MEMBER = _PAGE + "/{user_id}"
@@ -30,17 +31,11 @@ _INVITATION = _INVITATIONS + "/{invitation_id}"
 
 async def show(request: web.Request) -> web.Response:
     """Show who is a member, and who is invited."""
-    return await _page(request, await org_visit(request, OWNER))
+    return await _page(request, await org_visit(request, OWNER), NOTHING_SENT)
 
 
-async def _page(
-    request: web.Request,
-    visit: OrgVisit,
-    error: HubError | None = None,
-    form: Form | None = None,
-    made: dict[str, Any] | None = None,
-) -> web.Response:
-    status, mistakes = refusal(error)
+async def _page(request: web.Request, visit: OrgVisit, outcome: Outcome) -> web.Response:
+    status, mistakes = refusal(outcome.error)
     people = await members.listed(request, visit.caller)
     invited = await invitations.listed(request, visit.caller, only_first=True)
     return page(
@@ -52,9 +47,9 @@ async def _page(
         next_cursor=people["next_cursor"],
         invitations=invited["invitations"],
         roles=ROLES,
-        email="" if form is None else form.text("email"),
-        role="member" if form is None else form.text("role"),
-        made=made,
+        email=outcome.typed("email", ""),
+        role=outcome.typed("role", "member"),
+        made=outcome.made,
     )
 
 
@@ -62,60 +57,57 @@ async def set_role(request: web.Request) -> web.Response:
     """Give a member another role."""
     form = await read_form(request)
     visit = await org_visit(request, OWNER)
-    user_id = request.match_info["user_id"]
-    try:
+
+    async def doing() -> None:
         asked = as_document({"role": form.text("role")}, members.NEW_ROLE)
-        await members.set_role(request, visit.caller, user_id, asked)
-    except REFUSED as error:
-        return await _page(request, visit, error)
-    return see_other(request, _address(visit), "role_changed")
+        await members.set_role(request, visit.caller, request.match_info["user_id"], asked)
+
+    return await done_here(
+        request, visit, _page, doing(), address=_address(visit), said="role_changed"
+    )
 
 
 async def remove(request: web.Request) -> web.Response:
     """Remove a member."""
     await read_form(request)
     visit = await org_visit(request, OWNER)
-    try:
-        await members.remove(request, visit.caller, request.match_info["user_id"])
-    except REFUSED as error:
-        return await _page(request, visit, error)
-    left = request.match_info["user_id"] == visit.caller.user_id
-    return see_other(request, "/" if left else _address(visit), "left" if left else "removed")
+    user_id = request.match_info["user_id"]
+    doing = members.remove(request, visit.caller, user_id)
+    left = user_id == visit.caller.user_id
+    address = "/" if left else _address(visit)
+    said = "left" if left else "removed"
+    return await done_here(request, visit, _page, doing, address=address, said=said)
 
 
 async def invite(request: web.Request) -> web.Response:
     """Invite somebody; the answer shows the link once."""
     form = await read_form(request)
     visit = await org_visit(request, OWNER)
-    try:
+
+    async def making() -> Mapping[str, Any]:
         values = {"email": form.text("email"), "role": form.text("role")}
         asked = as_document(values, invitations.NEW_INVITATION)
-        made = await invitations.create(request, visit.caller, asked)
-    except REFUSED as error:
-        return await _page(request, visit, error, form)
-    return await _page(request, visit, made=made)
+        return await invitations.create(request, visit.caller, asked)
+
+    return await made_here(request, visit, _page, making(), form)
 
 
 async def send_again(request: web.Request) -> web.Response:
     """Send an invitation anew; the answer shows its new link once."""
     await read_form(request)
     visit = await org_visit(request, OWNER)
-    try:
-        made = await invitations.send_again(request, visit.caller)
-    except REFUSED as error:
-        return await _page(request, visit, error)
-    return await _page(request, visit, made=made)
+    making = invitations.send_again(request, visit.caller)
+    return await made_here(request, visit, _page, making)
 
 
 async def revoke(request: web.Request) -> web.Response:
     """Revoke an invitation."""
     await read_form(request)
     visit = await org_visit(request, OWNER)
-    try:
-        await invitations.revoke(request, visit.caller)
-    except REFUSED as error:
-        return await _page(request, visit, error)
-    return see_other(request, _address(visit), "invitation_revoked")
+    doing = invitations.revoke(request, visit.caller)
+    return await done_here(
+        request, visit, _page, doing, address=_address(visit), said="invitation_revoked"
+    )
 
 
 def _address(visit: OrgVisit) -> str:

@@ -6,6 +6,7 @@ the answer to the form that made it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -15,13 +16,14 @@ from radar_audit_events.ids import format_ms
 from radar_audit_hub.auth.principal import SCOPES
 from radar_audit_hub.context import HUB
 from radar_audit_hub.declarations import declare
-from radar_audit_hub.errors import HubError, InvalidBodyError
+from radar_audit_hub.errors import InvalidBodyError
 from radar_audit_hub.tokens import handlers as tokens
-from radar_audit_hub.web.forms import Form, as_document, read_form
-from radar_audit_hub.web.rendering import page, see_other
+from radar_audit_hub.web.forms import as_document, read_form
+from radar_audit_hub.web.rendering import page
 from radar_audit_hub.web.visits import OrgVisit, org_visit
 
-from .answering import REFUSED, refusal
+from .answering import refusal
+from .making import NOTHING_SENT, Outcome, done_here, made_here
 
 _PAGE = "/orgs/{org_id}/tokens"
 _DAY_MS = 86_400_000
@@ -30,17 +32,11 @@ LIVES = ("30", "90", "365", "never")  # days that the form offers
 
 async def show(request: web.Request) -> web.Response:
     """Show the tokens of the person who asks, or with `user=all` the organization's."""
-    return await _page(request, await org_visit(request, *tokens.HOLDERS))
+    return await _page(request, await org_visit(request, *tokens.HOLDERS), NOTHING_SENT)
 
 
-async def _page(
-    request: web.Request,
-    visit: OrgVisit,
-    error: HubError | None = None,
-    form: Form | None = None,
-    made: dict[str, Any] | None = None,
-) -> web.Response:
-    status, mistakes = refusal(error)
+async def _page(request: web.Request, visit: OrgVisit, outcome: Outcome) -> web.Response:
+    status, mistakes = refusal(outcome.error)
     found = await tokens.listed(request, visit.caller)
     return page(
         request,
@@ -52,11 +48,11 @@ async def _page(
         of_all=request.query.get("user") == "all",
         scopes=SCOPES,
         lives=LIVES,
-        name="" if form is None else form.text("name"),
-        life="90" if form is None else form.text("life"),
-        chosen=[] if form is None else form.many("scopes"),
+        name=outcome.typed("name", ""),
+        life=outcome.typed("life", "90"),
+        chosen=[] if outcome.form is None else outcome.form.many("scopes"),
         now=format_ms(request.app[HUB].now_ms()),
-        made=made,
+        made=outcome.made,
     )
 
 
@@ -64,16 +60,16 @@ async def create(request: web.Request) -> web.Response:
     """Make a token; the answer shows it once."""
     form = await read_form(request)
     visit = await org_visit(request, *tokens.HOLDERS)
-    try:
+
+    async def making() -> Mapping[str, Any]:
         values = {
             "name": form.text("name"),
             "expires_at": _end(request, form.text("life")),
             "scopes": form.many("scopes") or None,
         }
-        made = await tokens.create(request, visit.caller, as_document(values, tokens.NEW))
-    except REFUSED as error:
-        return await _page(request, visit, error, form)
-    return await _page(request, visit, made=made)
+        return await tokens.create(request, visit.caller, as_document(values, tokens.NEW))
+
+    return await made_here(request, visit, _page, making(), form)
 
 
 def _end(request: web.Request, life: str) -> str | None:
@@ -87,12 +83,15 @@ async def revoke(request: web.Request) -> web.Response:
     """Revoke a token."""
     form = await read_form(request)
     visit = await org_visit(request, *tokens.HOLDERS)
-    try:
-        await tokens.revoke(request, visit.caller, None)
-    except REFUSED as error:
-        return await _page(request, visit, error)
     all_of_them = "?user=all" if form.text("user") == "all" else ""
-    return see_other(request, f"/orgs/{visit.caller.org_id}/tokens{all_of_them}", "token_revoked")
+    return await done_here(
+        request,
+        visit,
+        _page,
+        tokens.revoke(request, visit.caller, None),
+        address=f"/orgs/{visit.caller.org_id}/tokens{all_of_them}",
+        said="token_revoked",
+    )
 
 
 def routes() -> list[web.RouteDef]:
