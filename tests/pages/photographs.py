@@ -1,7 +1,7 @@
 """Photographs of every page, to be looked at: `make screenshots` writes build/screenshots.
 
-Owns the run: each page as the owner, light and dark, on a phone and on a wide screen. Never
-compares them with anything: that is for people.
+Owns the run: each page as the owner, and as others where it looks different to them, light and
+dark, on a phone and on a wide screen. Never compares them with anything: that is for people.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.pages.walk import OUTSIDE, STOPS, path_of
+from tests.pages.walk import BY_ROLE, OUTSIDE, STOPS, Stop, path_of
 from tests.support.chromium import PHONE, WIDE, chromium
 from tests.support.page_world import page_world
 
@@ -32,21 +32,32 @@ def photograph(folder: Path, only: list[str]) -> int:
         chromium(world) as browser,
     ):
         for (width, size), scheme in itertools.product(_SIZES.items(), _SCHEMES):
-            for role, stops in (("owner", STOPS), (None, OUTSIDE)):
+            for role, stops in _looks():
                 with browser.tab(role, size=size, scheme=scheme) as tab:
                     for stop in stops:
-                        if only and stop.name not in only:
+                        name = _file_name(stop.name, role)
+                        if only and not {stop.name, name} & set(only):
                             continue
                         tab.open(path_of(stop, world))
-                        name = f"{_file_name(stop.name, role)}-{width}-{scheme}.png"
-                        tab.page.screenshot(path=folder / name, full_page=width == 390)
+                        name = f"{name}-{width}-{scheme}.png"
+                        tab.page.screenshot(path=folder / name, full_page=True)
                         taken += 1
     return taken
 
 
+def _looks() -> list[tuple[str | None, list[Stop]]]:
+    """Return who looks (None: nobody who is signed in) at what."""
+    others = [
+        (role, [stop for stop in STOPS if stop.name in names]) for role, names in BY_ROLE.items()
+    ]
+    owner = [stop for stop in STOPS if stop.name != "org-home"]  # which leads to the log
+    return [("owner", owner), *others, (None, list(OUTSIDE))]
+
+
 def _file_name(name: str, role: str | None) -> str:
-    """Return a stop's name as a file's; what is outside has names of its own."""
-    return ("outside-" if role is None else "") + re.sub(r"[^a-z0-9]+", "-", name)
+    """Return a stop's name as a file's; what others than the owner see has names of its own."""
+    seen_by = {"owner": "", None: "outside-"}.get(role, f"{role}-")
+    return seen_by + re.sub(r"[^a-z0-9]+", "-", name)
 
 
 def main() -> None:

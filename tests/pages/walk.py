@@ -1,15 +1,15 @@
 """The pages to be walked: their addresses, and who may see them.
 
 Owns the list. Every page is opened as each role, checked by axe and photographed; one that is
-added to the hub is added here. {org} is the org with a log, {empty} the one without, {event} and
-{cluster} what the full one has.
+added to the hub is added here. {org} is the org with a log, {empty} the one without, {paid} and
+{owed} have subscriptions, {event} and {cluster} are what the full one has.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.support.page_world import EMPTY, FULL, PageWorld
+from tests.support.page_world import EMPTY, FULL, OWED, PAID, PageWorld
 
 ROLES = ("owner", "auditor", "member", "viewer")
 
@@ -68,8 +68,12 @@ STOPS = (
         OWNER,
     ),
     Stop("rule", "/orgs/{org}/notifications/rules/shells", OWNER),
+    Stop("billing-paid", "/orgs/{paid}/billing", OWNER),
+    Stop("billing-owed", "/orgs/{owed}/billing", OWNER),
     Stop("org-unknown", "/orgs/org_nobody_has", ROLES, 404),
     Stop("nothing-here", "/nothing/here", ROLES, 404),
+    # Who may read the log is sent on to it.
+    Stop("org-home", "/orgs/{org}", ("viewer", "member", "auditor", "owner")),
     Stop("orgs", "/", ROLES),
     Stop("new-org", "/orgs/new", ROLES),
     Stop("preferences", "/preferences", ROLES),
@@ -86,6 +90,15 @@ OUTSIDE = (
 )
 
 
+# What looks different to others than to the owner: a menu of their own, no buttons, a refusal.
+BY_ROLE = {
+    "auditor": ("activity-nothing", "clusters", "members"),
+    "member": ("org-home", "clusters", "tokens"),
+    "viewer": ("org-home", "clusters-empty", "cluster", "leave", "activity"),
+}
+
+
 def path_of(stop: Stop, world: PageWorld) -> str:
     """Return the address of a stop in this world."""
-    return stop.path.format(org=FULL, empty=EMPTY, event=world.event_id, **world.ids)
+    orgs = {"org": FULL, "empty": EMPTY, "paid": PAID, "owed": OWED}
+    return stop.path.format(event=world.event_id, **orgs, **world.ids)

@@ -20,9 +20,11 @@ from typing import Any, TypeVar
 from radar_audit_events.event import Event
 from radar_audit_events.ids import event_id, format_ms, source_key
 from radar_audit_hub.ingest.prepare import prepare
+from radar_audit_hub.settings_billing import StripeSettings
 from radar_audit_hub.settings_signin import OidcSettings, WorkosSettings
-from radar_audit_hub.store.control import User, ensure_user, insert_member
+from radar_audit_hub.store.control import Cluster, User, ensure_user, insert_cluster, insert_member
 from radar_audit_hub.store.log import append_batch
+from radar_audit_hub.store.subscriptions import Subscription, save_subscription
 
 from tests.support.browsers import Browser, signed_in
 from tests.support.hub_builder import HubUnderTest, running_hub
@@ -31,6 +33,7 @@ from tests.support.page_settings import set_up
 
 T = TypeVar("T")
 FULL, EMPTY = "org_acme", "org_empty"
+PAID, OWED = "org_paid", "org_owed"  # with a subscription, and with one whose payment failed
 ROLES = ("owner", "auditor", "member", "viewer")
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -58,7 +61,7 @@ _HOUR = 3_600_000
 
 @dataclass
 class PageWorld:
-    """The hub and its people; `browsers` by role, all of them members of both orgs."""
+    """The hub and its people; `browsers` by role, all of them members of all orgs."""
 
     hub: HubUnderTest
     loop: asyncio.AbstractEventLoop
@@ -102,6 +105,12 @@ def page_world(folder: Path) -> Iterator[PageWorld]:
             # Named, so that the sign-in shows every way; nobody is asked before one is taken.
             oidc=OidcSettings(issuer="https://id.example.com", client_id="radar-audit"),
             workos=WorkosSettings(api_key="sk_test", client_id="client_1"),
+            stripe=StripeSettings(
+                secret_key="sk_test",
+                webhook_secret="whsec_test",
+                price_team=("price_team",),
+                price_enterprise=("price_enterprise",),
+            ),
         ) as hub:
             world = PageWorld(hub, asyncio.get_running_loop())
             await fill(world)
@@ -129,19 +138,22 @@ def page_world(folder: Path) -> Iterator[PageWorld]:
 
 
 async def fill(world: PageWorld) -> None:
-    """Make the people, both orgs, and the log of the full one."""
+    """Make the people, the orgs, and the log of the full one."""
     hub = world.hub
-    await hub.add_org(FULL, "team")
-    await hub.add_org(EMPTY, "free")
+    plans = {FULL: "team", EMPTY: "free", PAID: "team", OWED: "team"}
+    for org_id, plan in plans.items():
+        await hub.add_org(org_id, plan)
     async with hub.hub.db.write() as conn:
         for role in (*ROLES, "nobody"):
             user = User(id=f"user_{role}", email=f"{role}@acme.com", created_at_ms=NOW_MS)
             await ensure_user(conn, user)
-            for org_id in (FULL, EMPTY) if role != "nobody" else ():
+            for org_id in plans if role != "nobody" else ():
                 await insert_member(conn, org_id, user.id, role, NOW_MS)
         second = User(id="user_second", email="second@acme.com", created_at_ms=NOW_MS)
         await ensure_user(conn, second)
         await insert_member(conn, FULL, second.id, "owner", NOW_MS)
+    await subscribe(hub, PAID, "active")
+    await subscribe(hub, OWED, "past_due")
     for role in (*ROLES, "nobody"):
         world.browsers[role] = await signed_in(hub, f"user_{role}")
     events = log()
@@ -149,6 +161,32 @@ async def fill(world: PageWorld) -> None:
     rows = [prepare(event, os.urandom(32), key) for event, key in events]
     await append_batch(hub.hub.db, FULL, rows, NOW_MS)
     world.ids = await set_up(hub, FULL, format_ms(NOW_MS))
+
+
+async def subscribe(hub: HubUnderTest, org_id: str, status: str) -> None:
+    """Give an org two clusters and a subscription in a status, as Stripe's webhook leaves it."""
+    bought = Subscription(
+        org_id=org_id,
+        subscription_id=f"sub_{org_id}",
+        customer_id=f"cus_{org_id}",
+        plan="team",
+        quantity=2,
+        status=status,
+        current_period_end_ms=NOW_MS + 20 * 24 * _HOUR,
+        cancel_at_period_end=False,
+    )
+    async with hub.hub.db.write() as conn:
+        await save_subscription(conn, bought, NOW_MS)
+        for number in range(bought.quantity):
+            new = Cluster(
+                org_id=org_id,
+                id=f"cl_{org_id}_{number}",
+                name=f"prod-{number}",
+                environment="production",
+                labels={},
+                created_at_ms=NOW_MS,
+            )
+            await insert_cluster(conn, new)
 
 
 def log() -> list[tuple[Event, bytes | None]]:

@@ -5,12 +5,16 @@ Owns these handlers. What may be bought is decided by `billing/`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from radar_audit_hub.auth.principal import OWNER
 from radar_audit_hub.billing import checkout
 from radar_audit_hub.billing import handlers as billing
-from radar_audit_hub.billing.plans import PLANS
+from radar_audit_hub.billing.answers import BillingAnswer
+from radar_audit_hub.billing.plans import PLANS, rank
+from radar_audit_hub.billing.rules import ENDED, PAYING
 from radar_audit_hub.declarations import declare
 from radar_audit_hub.errors import HubError
 from radar_audit_hub.web.forms import as_document, read_form
@@ -20,6 +24,17 @@ from radar_audit_hub.web.visits import OrgVisit, org_visit
 from .answering import REFUSED, onward, refusal
 
 _PAGE = "/orgs/{org_id}/billing"
+# What the page calls Stripe's statuses of a subscription.
+STATUS_WORDS: Mapping[str, str] = {
+    "active": "paid",
+    "trialing": "in its trial",
+    "past_due": "payment failed",
+    "unpaid": "not paid",
+    "incomplete": "first payment open",
+    "incomplete_expired": "never paid",
+    "paused": "paused",
+    "canceled": "ended",
+}
 
 
 async def show(request: web.Request) -> web.Response:
@@ -31,14 +46,26 @@ async def _page(
     request: web.Request, visit: OrgVisit, error: HubError | None = None
 ) -> web.Response:
     status, mistakes = refusal(error)
+    found = await billing.load(request, visit.caller)
     return page(
         request,
         "settings/plan.html",
         status=status,
         mistakes=mistakes,
-        billing=await billing.load(request, visit.caller),
+        billing=found,
         plans=PLANS,
+        offered=_offered(found),
+        status_words=STATUS_WORDS,
+        keeps_plan=found.subscription is not None and found.subscription.status in PAYING,
+        has_ended=found.subscription is not None and found.subscription.status in ENDED,
     )
+
+
+def _offered(found: BillingAnswer) -> list[str]:
+    """Return the plans that a checkout would take; what is subscribed changes at Stripe."""
+    if found.subscription is not None and found.subscription.status not in ENDED:
+        return []
+    return [name for name in found.plans_sold if rank(name) > rank(found.plan)]
 
 
 async def buy(request: web.Request) -> web.Response:
