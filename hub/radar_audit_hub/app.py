@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.metadata import version
 
 from aiohttp import web
 from radar_audit_runtime.probes import Check, Probes
-from radar_audit_runtime.tasks import Tasks
+from radar_audit_runtime.tasks import Tasks, Work
 
 from . import openapi
 from .audit import access_log
@@ -212,41 +213,19 @@ class HubServer:
 
     def _start_jobs(self, hub: Hub) -> None:
         self._undo.append(self.tasks.stop)
-
-        async def deliver() -> None:
-            await outbox.run_forever(hub, OUTBOX)
-
-        async def send_messages() -> None:
-            await sending.run_forever(hub, notices.on_disabled)
-
-        async def tell_notices() -> None:
-            await notices.run_forever(hub)
-
-        async def end_silent() -> None:
-            await silence.run_forever(hub)
-
-        async def end_overrides() -> None:
-            await overrides.run_forever(hub)
-
-        async def follow_logs() -> None:
-            await following.run_forever(hub)
-
-        async def write_reads() -> None:
-            await access_log.run_forever(hub)
-
-        self.tasks.start("alerts", follow_logs, JOB_RESTARTS, JOB_PAUSE_SECONDS)
-        self.tasks.start("log access", write_reads, JOB_RESTARTS, JOB_PAUSE_SECONDS)
-        self.tasks.start("overrides", end_overrides, JOB_RESTARTS, JOB_PAUSE_SECONDS)
-        self.tasks.start("notices", tell_notices, JOB_RESTARTS, JOB_PAUSE_SECONDS)
-        self.tasks.start("outbox", deliver, JOB_RESTARTS, JOB_PAUSE_SECONDS)
-        self.tasks.start("sending", send_messages, JOB_RESTARTS, JOB_PAUSE_SECONDS)
-        self.tasks.start("silence", end_silent, JOB_RESTARTS, JOB_PAUSE_SECONDS)
+        jobs: dict[str, Work] = {
+            "alerts": partial(following.run_forever, hub),
+            "log access": partial(access_log.run_forever, hub),
+            "overrides": partial(overrides.run_forever, hub),
+            "notices": partial(notices.run_forever, hub),
+            "outbox": partial(outbox.run_forever, hub, OUTBOX),
+            "sending": partial(sending.run_forever, hub, notices.on_disabled),
+            "silence": partial(silence.run_forever, hub),
+        }
         if self._settings.purge_enabled:
-
-            async def purge() -> None:
-                await retention.run_forever(hub)
-
-            self.tasks.start("retention", purge, JOB_RESTARTS, JOB_PAUSE_SECONDS)
+            jobs["retention"] = partial(retention.run_forever, hub)
+        for name, job in jobs.items():
+            self.tasks.start(name, job, JOB_RESTARTS, JOB_PAUSE_SECONDS)
 
 
 async def _listen_on(

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
+from typing import NoReturn
 
 from aiohttp import web
 from radar_audit_events.ids import format_ms
@@ -19,6 +21,7 @@ from radar_audit_hub.auth.principal import LOG_READERS, READ_SCOPE, Principal
 from radar_audit_hub.changes import changing_by_itself
 from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.errors import NotFoundError
+from radar_audit_hub.polling import poll_forever
 from radar_audit_hub.store.log_views import LogView, count_view, orgs_with_views, take_views
 
 HOUR_MS = 3_600_000
@@ -102,11 +105,11 @@ async def _write_org(hub: Hub, org_id: str, before_ms: int) -> int:
     return len(views) if is_living else 0
 
 
-async def run_forever(hub: Hub) -> None:
+async def run_forever(hub: Hub) -> NoReturn:
     """Do a round a minute; a failed one is logged, the next one tried."""
-    while True:
-        try:
-            await write_hours(hub)
-        except Exception:  # the database may be away for a while
-            _logger.exception("the reads of the log could not be recorded")
-        await asyncio.sleep(ROUND_SECONDS)
+    await poll_forever(
+        partial(write_hours, hub),
+        partial(asyncio.sleep, ROUND_SECONDS),
+        logger=_logger,
+        trouble="the reads of the log could not be recorded",
+    )

@@ -14,6 +14,8 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
+from radar_audit_hub.polling import rung
+
 NextSeq = Callable[[str], Awaitable[int]]
 POLL_SECONDS = 0.5
 _logger = logging.getLogger(__name__)
@@ -120,10 +122,6 @@ class LogSignal:
             for waiter, seq in watch.waiters.items():
                 if watch.next_seq > seq + 1 and not waiter.done():
                     waiter.set_result(None)
-            try:
-                async with asyncio.timeout(self._poll_seconds):
-                    await watch.stir.wait()
-            except TimeoutError:
-                pass
+            await rung(watch.stir, self._poll_seconds)
         # No await since the check: nobody can have joined this watch meanwhile.
         del self._watches[org_id]

@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from typing import NoReturn
 
 import msgspec
 from radar_audit_events import ids
@@ -20,6 +22,7 @@ from radar_audit_events.event import Event
 
 from radar_audit_hub.context import Hub
 from radar_audit_hub.ingest.prepare import PreparedEvent, prepare
+from radar_audit_hub.polling import poll_forever
 from radar_audit_hub.retention.job import Lease
 from radar_audit_hub.store.collectors import GapRow, save_gaps, silent_gap_id
 from radar_audit_hub.store.control import lock_org
@@ -181,17 +184,23 @@ class Listening:
         self._since_ms = self._last_ms = now_ms
 
 
-async def run_forever(hub: Hub, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+async def run_forever(
+    hub: Hub, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> NoReturn:
     """Do a round every ROUND_SECONDS; a failed one is logged, the next one tried."""
     lease = Lease(hub.db, hub.now_ms, hub.random_bytes(8).hex(), LEASE)
     listening = Listening(hub.now_ms())
-    while True:
-        try:
-            await hub.db.ping()
-            if listening.goes_on(hub.now_ms()) and (ended := await run_round(hub, lease)):
-                extra = {"terminals": ended}
-                _logger.warning("took terminals of silent collectors as ended", extra=extra)
-        except Exception:  # the database may be away for a while; an assumed end can wait
-            listening.breaks(hub.now_ms())
-            _logger.exception("a round over silent collectors failed")
-        await sleep(ROUND_SECONDS)
+
+    async def look() -> None:
+        await hub.db.ping()
+        if listening.goes_on(hub.now_ms()) and (ended := await run_round(hub, lease)):
+            extra = {"terminals": ended}
+            _logger.warning("took terminals of silent collectors as ended", extra=extra)
+
+    await poll_forever(
+        look,
+        partial(sleep, ROUND_SECONDS),
+        logger=_logger,
+        trouble="a round over silent collectors failed",
+        failed=lambda: listening.breaks(hub.now_ms()),
+    )

@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import NoReturn
 
 from radar_audit_hub.changes import changing_by_itself
 from radar_audit_hub.clusters.silence import Listening
 from radar_audit_hub.context import Hub
 from radar_audit_hub.errors import NotFoundError
+from radar_audit_hub.polling import EveryNth, poll_forever
 from radar_audit_hub.store import inbox
 from radar_audit_hub.store.notify_destinations import disabled_since, get_destination
 from radar_audit_hub.store.presence import (
@@ -111,22 +114,27 @@ async def tell_owners(hub: Hub, org_id: str, destination_id: str) -> int:
         return 0
 
 
-async def run_forever(hub: Hub, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+async def run_forever(
+    hub: Hub, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> NoReturn:
     """Do a round every ROUND_SECONDS; a failed one is logged, the next one tried."""
     silence_ms = int(hub.settings.notify.disconnected_after_seconds * 1000)
     listening = Listening(hub.now_ms(), silence_ms)
-    rounds = 0
-    while True:
-        try:
-            await hub.db.ping()
-            if listening.goes_on(hub.now_ms()):
-                await tell_clusters(hub)
-            await tell_disabled(hub)
-            if rounds % TIDY_ROUNDS == 0:
-                async with hub.db.write() as conn:
-                    await inbox.forget_surplus(conn)
-        except Exception:  # the database may be away for a while; a notice can wait
-            listening.breaks(hub.now_ms())
-            _logger.exception("a round over notices failed")
-        rounds += 1
-        await sleep(ROUND_SECONDS)
+    tidying = EveryNth(TIDY_ROUNDS)
+
+    async def look() -> None:
+        await hub.db.ping()
+        if listening.goes_on(hub.now_ms()):
+            await tell_clusters(hub)
+        await tell_disabled(hub)
+        if tidying.is_due():
+            async with hub.db.write() as conn:
+                await inbox.forget_surplus(conn)
+
+    await poll_forever(
+        look,
+        partial(sleep, ROUND_SECONDS),
+        logger=_logger,
+        trouble="a round over notices failed",
+        failed=lambda: listening.breaks(hub.now_ms()),
+    )

@@ -14,6 +14,7 @@ from typing import Literal
 import aiohttp
 
 from radar_audit_hub.outbound import Outbound, OutboundAnswer, OutboundError
+from radar_audit_hub.polling import rung
 from radar_audit_hub.settings_notify import NotifySettings
 
 from .addresses import Allowed, UrlRefusedError, read_url
@@ -48,12 +49,8 @@ class Deliveries:
 
     async def wait(self, seconds: float) -> None:
         """Wait until woken, but no longer than that."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._bell.wait()
-        except TimeoutError:
-            return
-        self._bell.clear()
+        if await rung(self._bell, seconds):
+            self._bell.clear()
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> OutboundAnswer:
         """POST once and return the answer, its body cut at 64 KiB. Raises OutboundError."""

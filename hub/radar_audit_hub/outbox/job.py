@@ -11,9 +11,11 @@ import asyncio
 import logging
 import random
 from contextlib import suppress
+from functools import partial
 from typing import NoReturn
 
 from radar_audit_hub.context import Hub
+from radar_audit_hub.polling import EveryNth, poll_forever
 from radar_audit_hub.store import outbox
 from radar_audit_hub.store.outbox import Claimed
 
@@ -32,20 +34,21 @@ _logger = logging.getLogger(__name__)
 async def run_forever(hub: Hub, handlers: Handlers, poll_seconds: float = POLL_SECONDS) -> NoReturn:
     """Work until cancelled; then attempts under way are broken off and put back."""
     job = OutboxJob(hub, handlers)
-    polls = failures = 0
+    measuring = EveryNth(MEASURE_EVERY)
+
+    async def look() -> None:
+        if measuring.is_due():
+            await job.measure()
+        await job.begin_due()
+
     try:
-        while True:
-            try:
-                if polls % MEASURE_EVERY == 0:
-                    await job.measure()
-                await job.begin_due()
-                failures = 0
-            except Exception:  # the database may be away for a while; the work can wait
-                if failures % LOG_EVERY == 0:
-                    _logger.exception("the outbox cannot be read")
-                failures += 1
-            polls += 1
-            await job.pause(poll_seconds)
+        await poll_forever(
+            look,
+            partial(job.pause, poll_seconds),
+            logger=_logger,
+            trouble="the outbox cannot be read",
+            log_every=LOG_EVERY,
+        )
     finally:
         await job.stop()
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
+from typing import NoReturn
 
 from radar_audit_hub.changes import changing_by_itself
 from radar_audit_hub.context import Hub
 from radar_audit_hub.errors import NotFoundError
+from radar_audit_hub.polling import poll_forever
 from radar_audit_hub.retention.in_force import HOUR_MS
 from radar_audit_hub.store.owners import (
     delete_ended_override,
@@ -44,15 +47,16 @@ async def end_overrides(hub: Hub) -> int:
     return ended
 
 
-async def run_forever(hub: Hub) -> None:
+async def run_forever(hub: Hub) -> NoReturn:
     """Do a round a minute; a failed one is logged, the next one tried."""
-    is_first = True
-    while True:
-        try:
-            await end_overrides(hub)
-            if is_first:
-                await adopt_older(hub)
-            is_first = False
-        except Exception:  # the database may be away for a while
-            _logger.exception("a round over ended overrides failed")
-        await asyncio.sleep(ROUND_SECONDS)
+    has_adopted = False
+
+    async def look() -> None:
+        nonlocal has_adopted
+        await end_overrides(hub)
+        if not has_adopted:
+            await adopt_older(hub)
+        has_adopted = True
+
+    pause = partial(asyncio.sleep, ROUND_SECONDS)
+    await poll_forever(look, pause, logger=_logger, trouble="a round over ended overrides failed")

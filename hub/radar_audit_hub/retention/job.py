@@ -12,10 +12,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import NoReturn
 
 from radar_audit_events.codec import SALT_BYTES
 
 from radar_audit_hub.context import Hub
+from radar_audit_hub.polling import poll_forever
 from radar_audit_hub.store.collectors import delete_old_gaps, has_old_gaps
 from radar_audit_hub.store.control import Org, list_orgs, lock_org
 from radar_audit_hub.store.database import Connection, Database
@@ -164,7 +167,7 @@ async def run_round(purger: Purger, lease: Lease) -> PurgeReport | None:
         await lease.release()
 
 
-async def run_forever(hub: Hub) -> None:
+async def run_forever(hub: Hub) -> NoReturn:
     """Do a round every `purge_interval_seconds`; a failed one is logged, the next one tried."""
 
     def removed(org_id: str, rows: int) -> None:
@@ -180,13 +183,14 @@ async def run_forever(hub: Hub) -> None:
         removed=removed,
     )
     lease = Lease(hub.db, hub.now_ms, hub.random_bytes(8).hex())
-    while True:
-        try:
-            report = await run_round(purger, lease)
-            if report is not None:
-                hub.metrics.prune_last_success.set(hub.now_ms() / 1000)
-                if report.total:
-                    _logger.info("deleted expired events", extra={"rows": report.total})
-        except Exception:  # the database may be away for a while; deletion can wait
-            _logger.exception("a round of deletion failed")
-        await asyncio.sleep(hub.settings.purge_interval_seconds)
+
+    async def look() -> None:
+        report = await run_round(purger, lease)
+        if report is None:
+            return
+        hub.metrics.prune_last_success.set(hub.now_ms() / 1000)
+        if report.total:
+            _logger.info("deleted expired events", extra={"rows": report.total})
+
+    pause = partial(asyncio.sleep, hub.settings.purge_interval_seconds)
+    await poll_forever(look, pause, logger=_logger, trouble="a round of deletion failed")

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from typing import NoReturn
 
 from radar_audit_hub.context import Hub
+from radar_audit_hub.polling import poll_forever, rung
 from radar_audit_hub.store.faults import is_unavailable
 from radar_audit_hub.store.notify_following import events_behind, work_waiting
 
@@ -77,27 +79,21 @@ class Follower:
         self._resting = {name: at for name, at in self._resting.items() if at > now}
 
 
-async def run_forever(hub: Hub) -> None:
+async def run_forever(hub: Hub) -> NoReturn:
     """Follow at every commit of this replica, and every second; what fails is tried again."""
     follower = Follower(hub)
     with hub.signal.bell() as bell:
-        while True:
-            bell.clear()  # before the look: a commit during it leads to another one
-            pause = IDLE_SECONDS
-            try:
-                if await follower.round():
-                    pause = 0.0
+
+        async def look() -> None:
+            has_more = True
+            while has_more:
+                bell.clear()  # before the round: a commit during it leads to another one
+                has_more = await follower.round()
                 await follower.measure()
-            except Exception:  # the database may be away for a while
-                _logger.exception("a round over the logs failed")
-            await asyncio.sleep(0 if pause == 0 else BREATH_SECONDS)
-            if pause:
-                await _ring(bell, pause)
+                await asyncio.sleep(0)
 
+        async def pause() -> None:
+            await asyncio.sleep(BREATH_SECONDS)
+            await rung(bell, IDLE_SECONDS)
 
-async def _ring(bell: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await bell.wait()
-    except TimeoutError:
-        return
+        await poll_forever(look, pause, logger=_logger, trouble="a round over the logs failed")
