@@ -27,6 +27,7 @@ from tests.support.crd_cases import Case
 from tests.support.operator_objects import a_policy
 
 VALUES: dict[Role, str] = {
+    "token": "rhc_" + "A" * 43,
     "url": "https://hooks.example.com/one",
     "routing_key": "0123456789abcdef0123456789abcdef",
     "signing_secret": "whsec_" + "c2VjcmV0" * 4,

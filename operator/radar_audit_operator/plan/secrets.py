@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from radar_audit_events.receiver_keys import (
 from radar_audit_operator.specs import DestinationSpec, PolicySpec, SecretRef
 
 MAX_SECRET_CHARS = 4096
+_CLUSTER_TOKEN = re.compile(r"^rhc_[A-Za-z0-9_-]{1,100}\Z")
 Role = Literal[
     "token",
     "url",
@@ -129,6 +131,15 @@ def _uses(each: DestinationSpec) -> Iterator[Use]:
             yield Use(each.name, role, ref)
 
 
+def _token_mistake(value: str) -> str | None:
+    """Return what a token must be: it is sent to the AuditHub's URL.
+
+    Else who may write an AuditHub, but read no Secret, could have any of the operator's namespace
+    sent to an address of theirs.
+    """
+    return None if _CLUSTER_TOKEN.match(value) else "must be a cluster's token (rhc_...)"
+
+
 def _url_mistake(value: str) -> str | None:
     try:
         parts = urlsplit(value)
@@ -139,7 +150,7 @@ def _url_mistake(value: str) -> str | None:
 
 
 _FORMS: Mapping[Role, Callable[[str], str | None]] = {
-    "token": lambda _: None,
+    "token": _token_mistake,
     "url": _url_mistake,
     "routing_key": routing_key_mistake,
     "signing_secret": signing_secret_mistake,
