@@ -24,7 +24,7 @@ from radar_audit_hub.store.notify_following import get_followed_org
 from radar_audit_hub.store.notify_reading import events_at
 
 from .finding import Seen
-from .rules import Place, Route, Rule, is_active, make_rule
+from .rules import Place, Route, Rule, is_active, make_rule, place_of
 from .sentences import sentence
 from .simulating import play
 
@@ -107,11 +107,7 @@ async def would_have_sent(
         db,
         org_id,
         rules,
-        place=Place(
-            owner_id="trial",
-            cluster_id=None if document.scope == "organization" else cluster_id,
-            only_namespace=asked.only_namespace,
-        ),
+        place=place_of("trial", cluster_id, asked, speaks_for_org=document.scope == "organization"),
         floors=floors_of(org, now_ms),
         days=_TRIAL_DAYS,
         now_ms=now_ms,

@@ -76,6 +76,22 @@ class Place:
         return 2 if self.cluster_id is None else 1
 
 
+def place_of(
+    owner_id: str, cluster_id: str | None, asked: NotificationSettings, *, speaks_for_org: bool
+) -> Place:
+    """Return where an owner's alerts stand; `cluster_id` is its object's, None for the org's own.
+
+    A namespace is one of its cluster: alerts that are bound to it never see another cluster's
+    namespace of that name, also where the owner speaks for the org.
+    """
+    sees_org = speaks_for_org and asked.only_namespace is None
+    return Place(
+        owner_id=owner_id,
+        cluster_id=None if sees_org else cluster_id,
+        only_namespace=asked.only_namespace,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rule:
     """A rule in force. Times and lengths are milliseconds."""

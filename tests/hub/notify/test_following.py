@@ -194,6 +194,19 @@ async def test_grant_to_a_namespace_confines_its_rules(alerting: Alerting) -> No
     assert told(await alerting.contents()) == [mine]
 
 
+async def test_namespace_of_another_cluster_is_another_namespace(alerting: Alerting) -> None:
+    agent = await operator(alerting.hub, speaks_for_org=True)
+    asked = {"destinations": [OPS], "rules": [SHELLS], "only_namespace": "payments"}
+    put: dict[str, Any] = {"scope": "organization", "notifications": asked}
+    assert (await agent.put(agent.owner(), **put)).status == 200
+    mine, _ = await alerting.append(
+        make_event(1), make_event(2, cluster_id="cl_2", target_id="cl_2/payments/web-1")
+    )
+    assert told(await alerting.contents()) == [mine]
+    tried = await agent.put(agent.owner(), 2, dry_run=True, **put)
+    assert tried.json["would_have_sent"] == {"shells": 1}
+
+
 async def test_commit_wakes_the_job_and_that_the_channels(alerting: Alerting) -> None:
     await alerting.put(SHELLS)
     job = asyncio.create_task(run_forever(alerting.hub.hub))

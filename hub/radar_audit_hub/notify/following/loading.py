@@ -11,7 +11,7 @@ from collections import OrderedDict
 
 from radar_audit_events.errors import QueryError, TimeError
 
-from radar_audit_hub.notify.rules import Place, Rule, RuleSet, rules_of
+from radar_audit_hub.notify.rules import Rule, RuleSet, place_of, rules_of
 from radar_audit_hub.policy.claims import ORG_KEY
 from radar_audit_hub.policy.settling import key_of, read_document
 from radar_audit_hub.store.database import Connection
@@ -53,11 +53,7 @@ def _rules(owner: Owner, since: str, identities: dict[str, tuple[str, str]]) -> 
     if asked is None:
         return []
     speaks_for_org = key_of(owner.owner_id, owner) == ORG_KEY
-    place = Place(
-        owner_id=owner.owner_id,
-        cluster_id=None if speaks_for_org else owner.cluster_id,
-        only_namespace=asked.only_namespace,
-    )
+    place = place_of(owner.owner_id, owner.cluster_id, asked, speaks_for_org=speaks_for_org)
     return rules_of(asked, place, read_since(since), identities)
 
 
