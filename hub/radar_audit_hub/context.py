@@ -18,6 +18,7 @@ from .auth.last_used import LastUsed
 from .auth.limiter import FailureLimiter
 from .metrics import Metrics
 from .notify.deliveries import Deliveries
+from .notify.guard import MAX_TESTS
 from .outbound import Outbound
 from .sealing import Sealer, key_beside, read_key
 from .settings import HubSettings
@@ -47,6 +48,7 @@ class Hub:
     last_used: LastUsed
     outbound: Outbound
     deliveries: Deliveries
+    destination_tests: Slots
 
     @cached_property
     def sealer(self) -> Sealer | None:
@@ -92,6 +94,7 @@ class Hub:
             last_used=LastUsed(),
             outbound=Outbound(),
             deliveries=Deliveries(settings.notify),
+            destination_tests=Slots(MAX_TESTS, "tests of destinations"),
         )
 
 

@@ -1,6 +1,6 @@
 """A bound on how many expensive requests one replica serves at once.
 
-Owns `Slots`. Held by `context.Hub` for exports and for followers. Never queues:
+Owns `Slots`. Held by `context.Hub` for exports, followers and tests of destinations. Never queues:
 a caller above the bound is told to come back, so that waiting costs no memory.
 A quarter of the places stays out of any one org's reach, so that none can take them all.
 """
@@ -19,10 +19,12 @@ from .errors import TooManyRequestsError
 class Slots:
     """`limit` places, three quarters of them for one org at most (all, where there are under 4).
 
-    `what` names them in the refusal; `gauge` shows how many are taken.
+    `what` names them in the refusal; `gauge`, if there is one, shows how many are taken.
     """
 
-    def __init__(self, limit: int, what: str, gauge: Gauge, retry_after_seconds: int = 5) -> None:
+    def __init__(
+        self, limit: int, what: str, gauge: Gauge | None = None, retry_after_seconds: int = 5
+    ) -> None:
         """Start with all places free."""
         self._limit, self._what, self._gauge = limit, what, gauge
         self._retry_after_seconds = retry_after_seconds
@@ -56,4 +58,5 @@ class Slots:
         self._by_org[org_id] += by
         if not self._by_org[org_id]:
             del self._by_org[org_id]
-        self._gauge.set(self.taken)
+        if self._gauge is not None:
+            self._gauge.set(self.taken)

@@ -56,9 +56,12 @@ async def take_turn(hub: Hub, conn: Connection, destination_id: str) -> None:
 async def test(hub: Hub, org_id: str, destination_id: str) -> DestinationTestAnswer:
     """Send a test, whose turn was taken, and wait for the answer.
 
-    Raises NotFoundError, UnavailableError where the hub's key does not open the secret.
+    Only so many are made at once, of which no org can have all: receivers that never answer would
+    take the connections that other orgs' deliveries need. Raises TooManyRequestsError,
+    NotFoundError, UnavailableError where the hub's key does not open the secret.
     """
-    return await send_test(hub, org_id, destination_id, on_disabled=on_disabled)
+    with hub.destination_tests.take(org_id):
+        return await send_test(hub, org_id, destination_id, on_disabled=on_disabled)
 
 
 async def again(

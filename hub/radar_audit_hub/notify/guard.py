@@ -25,7 +25,10 @@ from .addresses import Allowed, first_refusal
 
 # A connection that was idle for longer may be closed by the receiver in the very moment.
 KEEP_ALIVE_SECONDS = 2.0
-MAX_CONNECTIONS = 64
+MAX_LANES = 64  # destinations that one replica delivers to at once
+MAX_TESTS = 16  # tests of destinations that it makes beside them
+# Enough for all: one that waited for another's receiver would count the wait as its own's failure.
+MAX_CONNECTIONS = MAX_LANES + MAX_TESTS
 _LOOKUPS = 32  # names that are looked up at once: a slow name server delays few others
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 Lookup = Callable[[str, int], Sequence[AddressInfo]]

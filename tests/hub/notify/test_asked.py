@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 from radar_audit_hub.changes import changing_by_itself
-from radar_audit_hub.errors import ConflictError, NotFoundError
+from radar_audit_hub.destinations import asking
+from radar_audit_hub.errors import ConflictError, NotFoundError, TooManyRequestsError
+from radar_audit_hub.notify import guard
 from radar_audit_hub.notify.sending.asked import replay, send_test
 from radar_audit_hub.store.notify_lanes import LANE_MS
 
@@ -51,6 +55,20 @@ async def test_destination_without_its_secret_is_told_apart(world: NotifyWorld) 
     await world.set_destinations([slack("sec", None)])  # type: ignore[arg-type]
     answer = await send_test(world.hub, ORG, (await world.destination("sec")).id)
     assert answer.error == "its secret was never sent to the hub"
+
+
+async def test_tests_of_one_org_take_no_connection_that_deliveries_need(
+    world: NotifyWorld, inbox: Receiver
+) -> None:
+    await world.set_destinations([slack("sec", inbox.url)])
+    row = await world.destination("sec")
+    with ExitStack() as running:
+        for _ in range(guard.MAX_TESTS * 3 // 4):
+            running.enter_context(world.hub.destination_tests.take(ORG))
+        with pytest.raises(TooManyRequestsError):
+            await asking.test(world.hub, ORG, row.id)
+        running.enter_context(world.hub.destination_tests.take("org_other"))
+    assert (await asking.test(world.hub, ORG, row.id)).delivered
 
 
 async def test_unknown_destination_is_not_found(world: NotifyWorld) -> None:
