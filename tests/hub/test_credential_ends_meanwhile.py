@@ -15,6 +15,7 @@ from radar_audit_hub.json_edge import read_document
 from tests.support.browsers import signed_in
 from tests.support.hub_builder import ORG, HubUnderTest
 from tests.support.membership import actions
+from tests.support.policy_agents import Operator, operator
 
 PATH = f"/api/orgs/{ORG}"
 
@@ -85,3 +86,34 @@ async def test_token_revoked_while_the_body_arrives_records_nothing(
     answer = await any_hub.send("POST", f"{PATH}/audit/events", json=body, token=token)
     assert answer.status == 401
     assert await actions(any_hub) == []
+
+
+@pytest.mark.parametrize("route", ["agent", "reporting"])
+async def test_cluster_token_rotated_while_the_body_arrives_changes_nothing(
+    any_hub: HubUnderTest, monkeypatch: pytest.MonkeyPatch, route: str
+) -> None:
+    old = await operator(any_hub)
+    fresh: list[str] = []
+
+    async def rotated_first(*args: Any, **bounds: Any) -> bytes:
+        body = await read_body(*args, **bounds)
+        answer = await any_hub.send("POST", f"{PATH}/clusters/{old.cluster_id}/rotate-token")
+        fresh.append(answer.json["token"])
+        return body
+
+    monkeypatch.setattr(f"radar_audit_hub.policy.{route}.read_body", rotated_first)
+    asked: dict[str, Any] = {"retention": {"max_age_hours": 24}}
+    beat = {
+        "is_complete": True,
+        "sent_at": format_ms(any_hub.clock.now_ms),
+        "version": "0.1.0",
+        "owners": [],
+    }
+    if route == "agent":
+        answer = await old.put(old.owner(), **asked)
+    else:
+        path = "/api/agent/operator-heartbeat"
+        answer = await any_hub.send("POST", path, token=old.token, json=beat)
+    assert answer.status == 401, answer.body
+    monkeypatch.undo()
+    assert (await Operator(any_hub, old.cluster_id, *fresh).put(old.owner(), **asked)).status == 200

@@ -7,7 +7,7 @@ Owns `Principal`, `ClusterPrincipal` and the verdicts on a token's row. Called b
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from radar_audit_hub.store.tokens import FoundClusterToken, FoundPat
 
@@ -77,6 +77,7 @@ class Someone:
 class ClusterPrincipal:
     """A collector calling with its cluster's token; `plan` is its org's.
 
+    `token_hash` is of the token in use, or names the row by which ServiceAccounts log in.
     `assumed_at_ms` (Unix ms) is when the hub last took a terminal of the cluster as ended.
     """
 
@@ -87,6 +88,7 @@ class ClusterPrincipal:
     scopes: tuple[str, ...]
     retention: str | None
     assumed_at_ms: int | None
+    token_hash: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,7 @@ def judge_cluster_token(found: FoundClusterToken | None) -> ClusterPrincipal | R
         cluster_name=found.cluster_name,
         scopes=found.scopes,
         assumed_at_ms=found.assumed_at_ms,
+        token_hash=found.token_hash,
     )
 
 

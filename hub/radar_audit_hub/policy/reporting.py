@@ -53,6 +53,7 @@ from radar_audit_hub.store.policy_clusters import (
     take_released,
 )
 
+from .agent import check_still_good
 from .answers import Teller, etag
 from .capture import capture_of, collector_states
 from .claims import Census, Known, census
@@ -111,6 +112,7 @@ async def heartbeat(request: web.Request) -> web.Response:
     _refuse_mistakes(sent)
     async with changing(request, None) as change:
         org = await change.lock(caller.org_id)
+        await check_still_good(change, caller)
         settled = await look(change.conn, org, now_ms=change.now_ms)
         found = await _take_census(change, caller, settled, sent)
         for owner_id in found.released:
