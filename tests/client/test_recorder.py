@@ -20,9 +20,10 @@ from radar_audit_client import ClientError, Event, GaveUpError, Recorder, Refuse
 from radar_audit_client.recorder import MAX_EVENTS
 from radar_audit_events.ids import format_ms
 
-from tests.support.hub_builder import ORG, HubUnderTest, sqlite_hub, sqlite_template
+from tests.support.hub_builder import ORG, HubUnderTest, sqlite_hub
 from tests.support.log_rows import NOW_MS
 
+pytest_plugins = ("tests.support.migrated",)
 README = Path(__file__).parents[2] / "client" / "README.md"
 NOW = datetime.fromtimestamp(NOW_MS / 1000, UTC)
 TOKEN = "rhp_" + "t" * 43
@@ -42,9 +43,7 @@ def an_event(key: str = "k-1", **changes: Any) -> Event:
 
 
 @pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[HubUnderTest]:
-    template = tmp_path / "template.db"
-    await sqlite_template(template)
+async def hub(template: Path, tmp_path: Path) -> AsyncIterator[HubUnderTest]:
     async with sqlite_hub(template, tmp_path) as under_test:
         yield under_test
 

@@ -1,53 +1,22 @@
-"""Fixtures of the hub's tests: migrated databases of both kinds, and hubs that serve over them."""
+"""Fixtures of the hub's tests: hubs that serve over migrated databases of both kinds."""
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from radar_audit_hub.store.migrate import upgrade
 
 from tests.hub.mutation_stage import Stage, staged
-from tests.support.hub_builder import HubUnderTest, running_hub, sqlite_hub, sqlite_template
+from tests.support.hub_builder import HubUnderTest, running_hub, sqlite_hub
 from tests.support.openid_provider import OpenIdProvider, openid_provider
-from tests.support.postgres import Server
 from tests.support.visitor import CALLBACK
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file, to be copied."""
-    path = tmp_path_factory.mktemp("sqlite") / "template.db"
-    asyncio.run(sqlite_template(path))
-    return path
-
-
-@pytest.fixture(scope="session")
-def postgres_template(postgres_server: Server) -> Iterator[str]:
-    """The name of a migrated PostgreSQL database, to be copied."""
-    with postgres_server.fresh_database() as dsn:
-        asyncio.run(upgrade(dsn))
-        yield urlsplit(dsn).path.lstrip("/")
-
-
-@pytest.fixture
-def sqlite_url(template: Path, tmp_path: Path) -> str:
-    """The URL of a migrated SQLite database that only this test uses."""
-    path = tmp_path / "hub.db"
-    shutil.copyfile(template, path)
-    return f"sqlite:///{path}"
-
-
-@pytest.fixture
-def postgres_url(postgres_server: Server, postgres_template: str) -> Iterator[str]:
-    """The URL of a migrated PostgreSQL database that only this test uses."""
-    with postgres_server.fresh_database(postgres_template) as dsn:
-        yield dsn
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures of migrated databases."""
+    config.pluginmanager.import_plugin("tests.support.migrated")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -245,13 +245,6 @@ def settings_for(url: str, **changes: Any) -> HubSettings:
     return replace(base, **changes)
 
 
-async def sqlite_template(path: Path) -> None:
-    """Write an empty database with the newest schema to `path`."""
-    database = await Database.open(f"sqlite:///{path}")
-    await migrate(database)
-    await database.close()
-
-
 @asynccontextmanager
 async def running_hub(
     url: str, *, migrated: bool, new: bool = True, port: int = 0, **changes: Any

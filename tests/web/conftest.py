@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.hub_builder import HubUnderTest, sqlite_hub, sqlite_template
+from tests.support.hub_builder import HubUnderTest, sqlite_hub
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file, to be copied."""
-    path = tmp_path_factory.mktemp("sqlite") / "template.db"
-    asyncio.run(sqlite_template(path))
-    return path
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures of migrated databases."""
+    config.pluginmanager.import_plugin("tests.support.migrated")
 
 
 @pytest.fixture
