@@ -14,6 +14,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .database import fetch
+from .named_columns import PLACE, named, selected
 from .schema import app_user, org, org_member
 from .schema_signin import session
 
@@ -84,17 +85,31 @@ class Place:
     role: str
 
 
+_COLUMNS = {
+    "secret_hash": "s.secret_hash",
+    "id": "s.id",
+    "user_id": "s.user_id",
+    "email": "u.email",
+    "email_verified": "u.email_verified",
+    "method": "s.method",
+    "created_at_ms": "s.created_at",
+    "last_seen_at_ms": "s.last_seen_at",
+    "expires_at_ms": "s.expires_at",
+    "revoked_at_ms": "s.revoked_at",
+    **PLACE,
+}
 _FIND = """
-SELECT s.secret_hash, s.id, s.user_id, u.email, u.email_verified, s.method, s.created_at,
-       s.last_seen_at, s.expires_at, s.revoked_at, o.id, o.name, o.plan, m.role, o.deleted_at,
-       o.retention, o.record_log_access
+SELECT {columns}
 FROM session s
 JOIN app_user u ON u.id = s.user_id
-LEFT JOIN org_member m ON m.user_id = s.user_id AND m.org_id = {1}
+LEFT JOIN org_member m ON m.user_id = s.user_id AND m.org_id = {org}
 LEFT JOIN org o ON o.id = m.org_id
-WHERE s.secret_hash = {0}
+WHERE s.secret_hash = {hash}
 """
-_PLACES = {"postgresql": ("$1", "$2"), "sqlite": ("?1", "?2")}
+_ARGUMENTS = {
+    "postgresql": {"hash": "$1", "org": "$2"},
+    "sqlite": {"hash": "?1", "org": "?2"},
+}
 
 
 async def find_session(
@@ -104,31 +119,15 @@ async def find_session(
 
     `org_id` comes as the caller wrote it; the database could not even look some texts up.
     """
-    sql = _FIND.format(*_PLACES[conn.dialect.name])
+    sql = _FIND.format(columns=selected(_COLUMNS), **_ARGUMENTS[conn.dialect.name])
     asked = org_id if org_id is not None and is_opaque_id("org", org_id) else ""
     rows = await fetch(conn, sql, (secret_hash, asked))
     if not rows:
         return None
-    row = rows[0]
-    return FoundSession(
-        secret_hash=bytes(row[0]),
-        id=row[1],
-        user_id=row[2],
-        email=row[3],
-        email_verified=bool(row[4]),
-        method=row[5],
-        created_at_ms=row[6],
-        last_seen_at_ms=row[7],
-        expires_at_ms=row[8],
-        revoked_at_ms=row[9],
-        org_id=row[10],
-        org_name=row[11],
-        plan=row[12],
-        role=row[13],
-        org_deleted_at_ms=row[14],
-        retention=row[15],
-        records_log_access=bool(row[16]),
-    )
+    found = named(_COLUMNS, rows[0])
+    for name in ("email_verified", "records_log_access"):
+        found[name] = bool(found[name])
+    return FoundSession(**found)
 
 
 async def is_session_open(conn: AsyncConnection, user_id: str, session_id: str) -> bool:

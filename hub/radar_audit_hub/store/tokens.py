@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .control import insert_new
 from .database import fetch
+from .named_columns import ORG, PLACE, Columns, named, selected
 from .schema import cluster_token, pat
 
 TOUCH_EVERY_MS = 60_000  # a stamp of last use costs a write: once a minute is fine enough
@@ -72,77 +74,73 @@ class RevokedPat:
     name: str
 
 
+_PAT_COLUMNS = {
+    "token_hash": "p.token_hash",
+    "id": "p.id",
+    "name": "p.name",
+    "user_id": "p.user_id",
+    "email": "u.email",
+    "scopes": "p.scopes",
+    "expires_at_ms": "p.expires_at",
+    "last_used_at_ms": "p.last_used_at",
+    "revoked_at_ms": "p.revoked_at",
+    **PLACE,
+}
+_CLUSTER_COLUMNS = {
+    "token_hash": "t.token_hash",
+    "cluster_id": "t.cluster_id",
+    "cluster_name": "c.name",
+    "scopes": "t.scopes",
+    "last_used_at_ms": "t.last_used_at",
+    "revoked_at_ms": "t.revoked_at",
+    "cluster_deleted_at_ms": "c.deleted_at",
+    "assumed_at_ms": "c.assumed_at",
+    **ORG,
+}
 # The PAT's key is its hash alone: which org it belongs to is what the look-up answers.
 _FIND_PAT = """
-SELECT p.id, p.name, p.org_id, o.name, o.plan, p.user_id, u.email, m.role, p.scopes,
-       p.expires_at, p.last_used_at, p.revoked_at, o.deleted_at, p.token_hash,
-       o.retention, o.record_log_access
+SELECT {columns}
 FROM pat p
 JOIN org o ON o.id = p.org_id
 JOIN app_user u ON u.id = p.user_id
 LEFT JOIN org_member m ON m.org_id = p.org_id AND m.user_id = p.user_id
-WHERE p.token_hash = {0}
+WHERE p.token_hash = {hash}
 """
 _FIND_CLUSTER = """
-SELECT t.token_hash, t.org_id, o.plan, t.cluster_id, c.name, t.scopes,
-       t.last_used_at, t.revoked_at, c.deleted_at, o.deleted_at, o.retention,
-       c.assumed_at
+SELECT {columns}
 FROM cluster_token t
 JOIN org o ON o.id = t.org_id
 JOIN cluster c ON c.org_id = t.org_id AND c.id = t.cluster_id
-WHERE t.token_hash = {0}
+WHERE t.token_hash = {hash}
 """
 _HASH_PLACE = {"postgresql": "$1", "sqlite": "?1"}
 
 
 async def find_pat(conn: AsyncConnection, token_hash: bytes) -> FoundPat | None:
     """Return the PAT with this hash, revoked and expired ones too; None if there is none."""
-    sql = _FIND_PAT.format(_HASH_PLACE[conn.dialect.name])
-    rows = await fetch(conn, sql, (token_hash,))
-    if not rows:
+    found = await _find(conn, _FIND_PAT, _PAT_COLUMNS, token_hash)
+    if found is None:
         return None
-    row = rows[0]
-    return FoundPat(
-        token_hash=bytes(row[13]),
-        id=row[0],
-        name=row[1],
-        org_id=row[2],
-        org_name=row[3],
-        plan=row[4],
-        user_id=row[5],
-        email=row[6],
-        role=row[7],
-        scopes=None if row[8] is None else tuple(json.loads(row[8])),
-        expires_at_ms=row[9],
-        last_used_at_ms=row[10],
-        revoked_at_ms=row[11],
-        org_deleted_at_ms=row[12],
-        retention=row[14],
-        records_log_access=bool(row[15]),
-    )
+    found["scopes"] = None if found["scopes"] is None else tuple(json.loads(found["scopes"]))
+    found["records_log_access"] = bool(found["records_log_access"])
+    return FoundPat(**found)
 
 
 async def find_cluster_token(conn: AsyncConnection, token_hash: bytes) -> FoundClusterToken | None:
     """Return the cluster token with this hash, revoked ones too; None if there is none."""
-    sql = _FIND_CLUSTER.format(_HASH_PLACE[conn.dialect.name])
-    rows = await fetch(conn, sql, (token_hash,))
-    if not rows:
+    found = await _find(conn, _FIND_CLUSTER, _CLUSTER_COLUMNS, token_hash)
+    if found is None:
         return None
-    row = rows[0]
-    return FoundClusterToken(
-        token_hash=bytes(row[0]),
-        org_id=row[1],
-        plan=row[2],
-        cluster_id=row[3],
-        cluster_name=row[4],
-        scopes=tuple(json.loads(row[5])),
-        last_used_at_ms=row[6],
-        revoked_at_ms=row[7],
-        cluster_deleted_at_ms=row[8],
-        org_deleted_at_ms=row[9],
-        retention=row[10],
-        assumed_at_ms=row[11],
-    )
+    found["scopes"] = tuple(json.loads(found["scopes"]))
+    return FoundClusterToken(**found)
+
+
+async def _find(
+    conn: AsyncConnection, statement: str, columns: Columns, token_hash: bytes
+) -> dict[str, Any] | None:
+    sql = statement.format(columns=selected(columns), hash=_HASH_PLACE[conn.dialect.name])
+    rows = await fetch(conn, sql, (token_hash,))
+    return named(columns, rows[0]) if rows else None
 
 
 def touch_due(last_used_at_ms: int | None, now_ms: int) -> bool:
