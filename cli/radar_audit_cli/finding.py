@@ -22,6 +22,14 @@ _FORBIDDEN = 403
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What is meant: its id, and its name (the id again where it has none)."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of thing: its list in the API, the prefix of its ids, and the key of its name."""
 
@@ -35,13 +43,10 @@ class Kind:
         """Tell whether a text has the form of this kind's ids."""
         return text.startswith(f"{self.prefix}_")
 
-    def id_of(self, item: Mapping[str, Any]) -> str:
-        """Return the item's id."""
-        return str(item.get(self.id_key))
-
-    def name_of(self, item: Mapping[str, Any]) -> str:
-        """Return the item's name, or its id where it has none."""
-        return str(item.get(self.name_key) or self.id_of(item))
+    def found(self, item: Mapping[str, Any]) -> Found:
+        """Return the id and the name of an item of the list."""
+        item_id = str(item.get(self.id_key))
+        return Found(item_id, str(item.get(self.name_key) or item_id))
 
 
 CLUSTER = Kind("cluster", "clusters", "cl", "name")
@@ -57,7 +62,7 @@ def find_one(
     text: str,
     *,
     among: Callable[[Mapping[str, Any]], bool] = lambda _: True,
-) -> dict[str, Any]:
+) -> Found:
     """Return the entry of the list that has `text` as its id, or as its name where `among` it.
 
     An id is taken as it is where the list does not show it, or may not be read:
@@ -73,24 +78,29 @@ def find_one(
     wanted = text.strip().casefold()
     try:
         pages = client.listed(client.in_org(kind.plural), kind.plural)
-        items = [item for page in pages for item in page.items]
+        items = [(kind.found(item), item) for page in pages for item in page.items]
     except RefusedError as exc:
         if exc.status == _FORBIDDEN and kind.is_id(text):
-            return {kind.id_key: text}
+            return Found(text, text)
         raise
-    found = [item for item in items if kind.id_of(item) == text]
-    named = [item for item in items if kind.name_of(item).casefold() == wanted]
-    found = found or [item for item in named if among(item)]
+    found = [each for each, _ in items if each.id == text] or [
+        each for each, item in items if each.name.casefold() == wanted and among(item)
+    ]
     if len(found) == 1:
         return found[0]
     if not found and kind.is_id(text):
-        return {kind.id_key: text}
+        return Found(text, text)
     if not found:
         raise CliError(
             f"there is no {kind.noun} {text!r}", hint=f"radar-audit {kind.plural} list shows them"
         )
-    ids = ", ".join(kind.id_of(item) for item in found[:10])
+    ids = ", ".join(each.id for each in found[:10])
     raise ArgumentError(f"{len(found)} {kind.plural} are called {text!r}", hint=f"name one: {ids}")
+
+
+def id_for(client: HubClient, kind: Kind, text: str) -> str:
+    """Return an id as it is, without a look at the list, and a name's id. Raises as `find_one`."""
+    return text if kind.is_id(text) else find_one(client, kind, text).id
 
 
 def checked_org(text: str) -> str:

@@ -6,19 +6,17 @@ once or written to a file, and is never an argument.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
+from radar_audit_cli.answering import Answer, TokenAnswer, answer_options, token_options
 from radar_audit_cli.confirming import confirm, yes_option
 from radar_audit_cli.connection import Connection, connection_options
 from radar_audit_cli.errors import ArgumentError
-from radar_audit_cli.finding import CLUSTER, find_one
+from radar_audit_cli.finding import CLUSTER, find_one, id_for
 from radar_audit_cli.listing import Listing, list_options
-from radar_audit_cli.output.records import list_view, require_shown, write_made, write_record
-from radar_audit_cli.output.writers import output_option, utc_option
-from radar_audit_cli.secret_file import reserved, secret_options
+from radar_audit_cli.output.records import list_view
 
 
 @click.group(short_help="Connect and manage clusters.")
@@ -48,19 +46,12 @@ def list_(listing: Listing, connection: Connection) -> None:
     epilog="Example: radar-audit clusters show prod",
 )
 @click.argument("cluster")
-@output_option
-@utc_option
-@connection_options
-def show(*, cluster: str, form: str, utc: bool, connection: Connection) -> None:
+@answer_options
+def show(*, cluster: str, answer: Answer, connection: Connection) -> None:
     """Show CLUSTER (its name or cl_… id), its agents and any upgrade that was asked for."""
     client = connection.client()
-    cluster_id = cluster if CLUSTER.is_id(cluster) else _id(client, cluster)
-    found = client.get(client.in_org("clusters", cluster_id))
-    write_record(form, found, name="id", utc=utc)
-
-
-def _id(client: Any, cluster: str) -> str:
-    return CLUSTER.id_of(find_one(client, CLUSTER, cluster))
+    path = client.in_org("clusters", id_for(client, CLUSTER, cluster))
+    answer.show(client.get(path), name="id")
 
 
 _label_option = click.option(
@@ -93,20 +84,14 @@ def _labels(texts: tuple[str, ...]) -> dict[str, str]:
 @click.option("--environment", required=True, help="Such as production or staging.")
 @click.option("--id", "cluster_id", metavar="ID", help="Its id (default: a new one), cl_….")
 @_label_option
-@secret_options
-@output_option
-@utc_option
-@connection_options
+@token_options
 def create(
     *,
     name: str,
     environment: str,
     cluster_id: str | None,
     labels: tuple[str, ...],
-    token_file: Path | None,
-    force: bool,
-    form: str,
-    utc: bool,
+    answer: TokenAnswer,
     connection: Connection,
 ) -> None:
     """Register the cluster NAME and make the token that its collector needs."""
@@ -116,10 +101,8 @@ def create(
     if cluster_id is not None:
         body["id"] = cluster_id
     client = connection.client()
-    with reserved(token_file, force=force) as file:
-        require_shown(form, file)
-        made = client.change("POST", client.in_org("clusters"), body)
-        write_made(form, made, name="id", file=file, utc=utc)
+    with answer.kept() as show_made:
+        show_made(client.change("POST", client.in_org("clusters"), body), name="id")
 
 
 @clusters.command(
@@ -131,9 +114,7 @@ def create(
 @click.option("--environment", help="New environment.")
 @_label_option
 @click.option("--no-labels", is_flag=True, help="Take every label away.")
-@output_option
-@utc_option
-@connection_options
+@answer_options
 def update(
     *,
     cluster: str,
@@ -141,8 +122,7 @@ def update(
     environment: str | None,
     labels: tuple[str, ...],
     no_labels: bool,
-    form: str,
-    utc: bool,
+    answer: Answer,
     connection: Connection,
 ) -> None:
     """Change CLUSTER (its name or cl_… id). Labels that are given replace all that it has."""
@@ -155,8 +135,8 @@ def update(
     if not body:
         raise ArgumentError("nothing is to be changed: give --name, --environment or --label")
     client = connection.client()
-    path = client.in_org("clusters", _id(client, cluster))
-    write_record(form, client.change("PATCH", path, body), name="id", utc=utc)
+    path = client.in_org("clusters", find_one(client, CLUSTER, cluster).id)
+    answer.show(client.change("PATCH", path, body), name="id")
 
 
 @clusters.command(
@@ -170,10 +150,9 @@ def delete(*, cluster: str, yes: bool, connection: Connection) -> None:
     """Delete CLUSTER (its name or cl_… id): its token works no more. Its events stay."""
     client = connection.client()
     found = find_one(client, CLUSTER, cluster)
-    name = CLUSTER.name_of(found)
-    confirm(f"This deletes the cluster {name} ({CLUSTER.id_of(found)})", name, yes=yes)
-    client.change("DELETE", client.in_org("clusters", CLUSTER.id_of(found)), None)
-    click.echo(f"cluster {name} deleted", err=True)
+    confirm(f"This deletes the cluster {found.name} ({found.id})", found.name, yes=yes)
+    client.change("DELETE", client.in_org("clusters", found.id), None)
+    click.echo(f"cluster {found.name} deleted", err=True)
 
 
 @clusters.command(
@@ -183,30 +162,25 @@ def delete(*, cluster: str, yes: bool, connection: Connection) -> None:
 )
 @click.argument("cluster")
 @yes_option
-@secret_options
-@output_option
-@utc_option
-@connection_options
+@token_options
 def rotate_token(
     *,
     cluster: str,
     yes: bool,
-    token_file: Path | None,
-    force: bool,
-    form: str,
-    utc: bool,
+    answer: TokenAnswer,
     connection: Connection,
 ) -> None:
     """Make a new token for CLUSTER; the old one is refused from that moment on."""
     client = connection.client()
-    with reserved(token_file, force=force) as file:
-        require_shown(form, file)
+    with answer.kept() as show_made:
         found = find_one(client, CLUSTER, cluster)
-        name = CLUSTER.name_of(found)
-        confirm(f"The collector of {name} is refused until it has the new token", name, yes=yes)
-        path = client.in_org("clusters", CLUSTER.id_of(found), "rotate-token")
-        made = client.change("POST", path, None)
-        write_made(form, made, name="cluster_id", file=file, utc=utc)
+        confirm(
+            f"The collector of {found.name} is refused until it has the new token",
+            found.name,
+            yes=yes,
+        )
+        path = client.in_org("clusters", found.id, "rotate-token")
+        show_made(client.change("POST", path, None), name="cluster_id")
 
 
 @clusters.command(
@@ -216,13 +190,9 @@ def rotate_token(
 )
 @click.argument("cluster")
 @click.option("--version", required=True, help="The version to upgrade to.")
-@output_option
-@utc_option
-@connection_options
-def upgrade_agent(
-    *, cluster: str, version: str, form: str, utc: bool, connection: Connection
-) -> None:
+@answer_options
+def upgrade_agent(*, cluster: str, version: str, answer: Answer, connection: Connection) -> None:
     """Ask for an upgrade of CLUSTER's agent; it hears of it with its next heartbeat."""
     client = connection.client()
-    path = client.in_org("clusters", _id(client, cluster), "upgrade-agent")
-    write_record(form, client.change("POST", path, {"version": version}), name="version", utc=utc)
+    path = client.in_org("clusters", find_one(client, CLUSTER, cluster).id, "upgrade-agent")
+    answer.show(client.change("POST", path, {"version": version}), name="version")

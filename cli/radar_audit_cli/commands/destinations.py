@@ -11,13 +11,13 @@ from typing import IO, Any
 
 import click
 
+from radar_audit_cli.answering import Answer, answer_options
 from radar_audit_cli.confirming import confirm, yes_option
 from radar_audit_cli.connection import Connection, connection_options
 from radar_audit_cli.errors import ArgumentError, CliError
-from radar_audit_cli.finding import DESTINATION, find_one
+from radar_audit_cli.finding import DESTINATION, find_one, id_for
 from radar_audit_cli.listing import Listing, list_options
-from radar_audit_cli.output.records import list_view, write_record
-from radar_audit_cli.output.writers import output_option, utc_option
+from radar_audit_cli.output.records import list_view
 
 KINDS = ("slack", "webhook", "email", "teams", "pagerduty")
 STATES = ("pending", "delivered", "failed", "dropped")
@@ -90,17 +90,13 @@ def _settings_options(command: _Command) -> _Command:
 @click.argument("name")
 @click.option("--kind", type=click.Choice(KINDS), required=True)
 @_settings_options
-@output_option
-@utc_option
-@connection_options
-def create(
-    *, name: str, kind: str, form: str, utc: bool, connection: Connection, **given: Any
-) -> None:
+@answer_options
+def create(*, name: str, kind: str, answer: Answer, connection: Connection, **given: Any) -> None:
     """Add the destination NAME; a rule of the policy has to name it before anything is sent."""
     body = {"name": name, kind: _target(kind, given, connection), **_settings(given)}
     client = connection.client()
     made = client.change("POST", client.in_org("destinations"), body)
-    write_record(form, made, name="id", utc=utc)
+    answer.show(made, name="id")
 
 
 @destinations.command(
@@ -113,16 +109,13 @@ def create(
 )
 @click.option("--no-mute", is_flag=True, help="Send again what was muted.")
 @_settings_options
-@output_option
-@utc_option
-@connection_options
+@answer_options
 def update(
     *,
     destination: str,
     kind: str | None,
     no_mute: bool,
-    form: str,
-    utc: bool,
+    answer: Answer,
     connection: Connection,
     **given: Any,
 ) -> None:
@@ -137,8 +130,10 @@ def update(
     if not body:
         raise ArgumentError("nothing is to be changed: give --kind, --min-severity or a mute")
     client = connection.client()
-    made = client.change("PATCH", client.in_org("destinations", _id(client, destination)), body)
-    write_record(form, made, name="id", utc=utc)
+    made = client.change(
+        "PATCH", client.in_org("destinations", id_for(client, DESTINATION, destination)), body
+    )
+    answer.show(made, name="id")
 
 
 @destinations.command(
@@ -152,10 +147,9 @@ def delete(*, destination: str, yes: bool, connection: Connection) -> None:
     """Delete DESTINATION (its name or nd_… id): what waits for it is not sent."""
     client = connection.client()
     found = find_one(client, DESTINATION, destination)
-    name = DESTINATION.name_of(found)
-    confirm(f"This deletes the destination {name}", name, yes=yes)
-    client.change("DELETE", client.in_org("destinations", DESTINATION.id_of(found)), None)
-    click.echo(f"destination {name} deleted", err=True)
+    confirm(f"This deletes the destination {found.name}", found.name, yes=yes)
+    client.change("DELETE", client.in_org("destinations", found.id), None)
+    click.echo(f"destination {found.name} deleted", err=True)
 
 
 @destinations.command(
@@ -163,15 +157,13 @@ def delete(*, destination: str, yes: bool, connection: Connection) -> None:
     epilog="Example: radar-audit destinations test security",
 )
 @click.argument("destination")
-@output_option
-@utc_option
-@connection_options
-def test(*, destination: str, form: str, utc: bool, connection: Connection) -> None:
+@answer_options
+def test(*, destination: str, answer: Answer, connection: Connection) -> None:
     """Send a message that says it is a test to DESTINATION; exit with 1 if it did not arrive."""
     client = connection.client()
-    path = client.in_org("destinations", _id(client, destination), "test")
+    path = client.in_org("destinations", id_for(client, DESTINATION, destination), "test")
     said = client.change("POST", path, None)
-    write_record(form, said, name="delivered", utc=utc)
+    answer.show(said, name="delivered")
     if said.get("delivered") is not True:
         raise CliError(f"the test did not arrive: {said.get('error')}")
 
@@ -181,14 +173,12 @@ def test(*, destination: str, form: str, utc: bool, connection: Connection) -> N
     epilog="Example: radar-audit destinations enable security",
 )
 @click.argument("destination")
-@output_option
-@utc_option
-@connection_options
-def enable(*, destination: str, form: str, utc: bool, connection: Connection) -> None:
+@answer_options
+def enable(*, destination: str, answer: Answer, connection: Connection) -> None:
     """Send to DESTINATION again, which was disabled because of its receiver's answers."""
     client = connection.client()
-    path = client.in_org("destinations", _id(client, destination), "enable")
-    write_record(form, client.change("POST", path, None), name="id", utc=utc)
+    path = client.in_org("destinations", id_for(client, DESTINATION, destination), "enable")
+    answer.show(client.change("POST", path, None), name="id")
 
 
 def _times(command: _Command) -> _Command:
@@ -229,7 +219,7 @@ def deliveries(
         utc=listing.utc,
         wide=("rule", "kind", "total", "settled_at", "due_at", "replay_of"),
     )
-    path = client.in_org("destinations", _id(client, destination), "deliveries")
+    path = client.in_org("destinations", id_for(client, DESTINATION, destination), "deliveries")
     listing.show(client, path, "deliveries", view, params)
 
 
@@ -241,9 +231,7 @@ def deliveries(
 @click.argument("message", required=False)
 @click.option("--state", type=click.Choice(STATES[1:]), help="Default: failed and dropped.")
 @_times
-@output_option
-@utc_option
-@connection_options
+@answer_options
 def replay(
     *,
     destination: str,
@@ -251,8 +239,7 @@ def replay(
     state: str | None,
     since: str | None,
     until: str | None,
-    form: str,
-    utc: bool,
+    answer: Answer,
     connection: Connection,
 ) -> None:
     """Send MESSAGE (msg_…) to DESTINATION again, or those of a range of times.
@@ -264,14 +251,8 @@ def replay(
     given = {"message_id": message, "from": since, "to": until, "state": state}
     body = {name: value for name, value in given.items() if value is not None}
     client = connection.client()
-    path = client.in_org("destinations", _id(client, destination), "replay")
-    write_record(form, client.change("POST", path, body), name="replayed", utc=utc)
-
-
-def _id(client: Any, destination: str) -> str:
-    if DESTINATION.is_id(destination):
-        return destination
-    return DESTINATION.id_of(find_one(client, DESTINATION, destination))
+    path = client.in_org("destinations", id_for(client, DESTINATION, destination), "replay")
+    answer.show(client.change("POST", path, body), name="replayed")
 
 
 def _settings(given: dict[str, Any]) -> dict[str, Any]:

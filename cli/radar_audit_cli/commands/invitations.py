@@ -15,13 +15,13 @@ from urllib.parse import parse_qs, urlsplit
 import click
 from radar_audit_events.actions import ROLES
 
+from radar_audit_cli.answering import Answer, answer_options
 from radar_audit_cli.confirming import confirm, yes_option
 from radar_audit_cli.connection import Connection, connection_options
 from radar_audit_cli.errors import ArgumentError
 from radar_audit_cli.finding import INVITATION, find_one
 from radar_audit_cli.listing import Listing, list_options
-from radar_audit_cli.output.records import list_view, write_record
-from radar_audit_cli.output.writers import output_option, utc_option
+from radar_audit_cli.output.records import list_view
 
 _MAX_LINK_BYTES = 4096
 
@@ -54,10 +54,8 @@ def list_(listing: Listing, connection: Connection) -> None:
 )
 @click.argument("email")
 @click.option("--role", type=click.Choice(ROLES), default="member", show_default=True)
-@output_option
-@utc_option
-@connection_options
-def create(*, email: str, role: str, form: str, utc: bool, connection: Connection) -> None:
+@answer_options
+def create(*, email: str, role: str, answer: Answer, connection: Connection) -> None:
     """Invite EMAIL: a link for 7 days that works once, and only for that address.
 
     The link is mailed; the answer has one too, which cannot be shown again.
@@ -65,7 +63,7 @@ def create(*, email: str, role: str, form: str, utc: bool, connection: Connectio
     client = connection.client()
     body = {"email": email, "role": role}
     made = client.change("POST", client.in_org("invitations"), body)
-    write_record(form, made, name="id", utc=utc)
+    answer.show(made, name="id")
 
 
 @invitations.command(
@@ -73,15 +71,13 @@ def create(*, email: str, role: str, form: str, utc: bool, connection: Connectio
     epilog="Example: radar-audit invitations resend bob@acme.com",
 )
 @click.argument("invitation")
-@output_option
-@utc_option
-@connection_options
-def resend(*, invitation: str, form: str, utc: bool, connection: Connection) -> None:
+@answer_options
+def resend(*, invitation: str, answer: Answer, connection: Connection) -> None:
     """Send INVITATION (its e-mail or inv_… id) again with a new link for 7 days."""
     client = connection.client()
-    found = INVITATION.id_of(find_one(client, INVITATION, invitation, among=_is_open))
+    found = find_one(client, INVITATION, invitation, among=_is_open).id
     made = client.change("POST", client.in_org("invitations", found, "resend"), None)
-    write_record(form, made, name="id", utc=utc)
+    answer.show(made, name="id")
 
 
 @invitations.command(
@@ -95,10 +91,9 @@ def revoke(*, invitation: str, yes: bool, connection: Connection) -> None:
     """Revoke INVITATION (its e-mail or inv_… id): its link works no more."""
     client = connection.client()
     found = find_one(client, INVITATION, invitation, among=_is_open)
-    name = INVITATION.name_of(found)
-    confirm(f"This revokes the invitation of {name}", name, yes=yes)
-    client.change("DELETE", client.in_org("invitations", INVITATION.id_of(found)), None)
-    click.echo(f"invitation of {name} revoked", err=True)
+    confirm(f"This revokes the invitation of {found.name}", found.name, yes=yes)
+    client.change("DELETE", client.in_org("invitations", found.id), None)
+    click.echo(f"invitation of {found.name} revoked", err=True)
 
 
 @invitations.command(
@@ -112,10 +107,8 @@ def revoke(*, invitation: str, yes: bool, connection: Connection) -> None:
     metavar="FILE",
     help="File with the link (-: standard input); without it you are asked.",
 )
-@output_option
-@utc_option
-@connection_options
-def accept(*, link: IO[bytes] | None, form: str, utc: bool, connection: Connection) -> None:
+@answer_options
+def accept(*, link: IO[bytes] | None, answer: Answer, connection: Connection) -> None:
     """Accept an invitation as the person whose token this is."""
     if link is not None:
         connection.require_stdin_free(link)
@@ -125,7 +118,7 @@ def accept(*, link: IO[bytes] | None, form: str, utc: bool, connection: Connecti
     else:
         raise ArgumentError("no link is given: --link-file FILE, or - for standard input")
     made = connection.client().change("POST", "/invitations/accept", {"token": _token_of(text)})
-    write_record(form, made, name="org_id", utc=utc)
+    answer.show(made, name="org_id")
 
 
 def _is_open(invitation: Mapping[str, Any]) -> bool:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import click
 from radar_audit_events.actions import ROLES
 
+from radar_audit_cli.answering import Answer, answer_options
 from radar_audit_cli.confirming import confirm, yes_option
 from radar_audit_cli.connection import Connection, connection_options
 from radar_audit_cli.errors import CliError
 from radar_audit_cli.finding import MEMBER, find_one
 from radar_audit_cli.listing import Listing, list_options
-from radar_audit_cli.output.records import list_view, write_record
-from radar_audit_cli.output.writers import output_option, utc_option
+from radar_audit_cli.output.records import list_view
 
 
 @click.group(short_help="List members, change roles, remove.")
@@ -46,15 +46,13 @@ def list_(listing: Listing, connection: Connection) -> None:
 )
 @click.argument("member")
 @click.argument("role", type=click.Choice(ROLES))
-@output_option
-@utc_option
-@connection_options
-def set_role(*, member: str, role: str, form: str, utc: bool, connection: Connection) -> None:
+@answer_options
+def set_role(*, member: str, role: str, answer: Answer, connection: Connection) -> None:
     """Give MEMBER (an e-mail or user_… id) the ROLE. The last owner keeps theirs."""
     client = connection.client()
-    user_id = MEMBER.id_of(find_one(client, MEMBER, member))
+    user_id = find_one(client, MEMBER, member).id
     changed = client.change("PATCH", client.in_org("members", user_id), {"role": role})
-    write_record(form, changed, name="user_id", utc=utc)
+    answer.show(changed, name="user_id")
 
 
 @members.command(
@@ -68,10 +66,11 @@ def remove(*, member: str, yes: bool, connection: Connection) -> None:
     """Remove MEMBER (an e-mail or user_… id); their tokens of this organization are revoked."""
     client = connection.client()
     found = find_one(client, MEMBER, member)
-    name = MEMBER.name_of(found)
-    confirm(f"This removes {name} from {client.org} and revokes their tokens", name, yes=yes)
-    client.change("DELETE", client.in_org("members", MEMBER.id_of(found)), None)
-    click.echo(f"{name} removed", err=True)
+    confirm(
+        f"This removes {found.name} from {client.org} and revokes their tokens", found.name, yes=yes
+    )
+    client.change("DELETE", client.in_org("members", found.id), None)
+    click.echo(f"{found.name} removed", err=True)
 
 
 @members.command(

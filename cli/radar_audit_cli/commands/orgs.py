@@ -11,13 +11,13 @@ from typing import Any
 import click
 from radar_audit_events.actions import ROLES
 
+from radar_audit_cli.answering import Answer, answer_options
 from radar_audit_cli.confirming import confirm, yes_option
 from radar_audit_cli.connection import Connection, connection_options
 from radar_audit_cli.errors import ArgumentError
 from radar_audit_cli.finding import checked_org
 from radar_audit_cli.listing import Listing, list_options
-from radar_audit_cli.output.records import list_view, write_record
-from radar_audit_cli.output.writers import output_option, utc_option
+from radar_audit_cli.output.records import list_view
 
 _DEFAULT_ROLES = tuple(role for role in ROLES if role != "owner")  # contract: never owner
 
@@ -45,29 +45,25 @@ def list_(listing: Listing, connection: Connection) -> None:
 )
 @click.argument("name")
 @click.option("--id", "org_id", metavar="ID", help="Its id (default: a new one), org_….")
-@output_option
-@utc_option
-@connection_options
-def create(*, name: str, org_id: str | None, form: str, utc: bool, connection: Connection) -> None:
+@answer_options
+def create(*, name: str, org_id: str | None, answer: Answer, connection: Connection) -> None:
     """Make the organization NAME, of which you become the owner."""
     body: dict[str, Any] = {"name": name}
     if org_id is not None:
         body["id"] = checked_org(org_id)
     made = connection.client().change("POST", "/orgs", body)
-    write_record(form, made, name="id", utc=utc)
+    answer.show(made, name="id")
 
 
 @orgs.command(
     short_help="Show an organization.",
     epilog="Example: radar-audit orgs show -o yaml",
 )
-@output_option
-@utc_option
-@connection_options
-def show(*, form: str, utc: bool, connection: Connection) -> None:
+@answer_options
+def show(*, answer: Answer, connection: Connection) -> None:
     """Show the organization's name, plan, domains and settings."""
     client = connection.client()
-    write_record(form, client.get(client.in_org()), name="id", utc=utc)
+    answer.show(client.get(client.in_org()), name="id")
 
 
 @orgs.command(
@@ -89,9 +85,7 @@ def show(*, form: str, utc: bool, connection: Connection) -> None:
     default=None,
     help="Write an event when somebody reads or exports the log.",
 )
-@output_option
-@utc_option
-@connection_options
+@answer_options
 def update(
     *,
     name: str | None,
@@ -99,8 +93,7 @@ def update(
     no_domains: bool,
     default_role: str | None,
     record_log_access: bool | None,
-    form: str,
-    utc: bool,
+    answer: Answer,
     connection: Connection,
 ) -> None:
     """Change the organization's name, domains, default role or settings."""
@@ -116,7 +109,7 @@ def update(
     if not body:
         raise ArgumentError("nothing is to be changed: give --name or another option")
     client = connection.client()
-    write_record(form, client.change("PATCH", client.in_org(), body), name="id", utc=utc)
+    answer.show(client.change("PATCH", client.in_org(), body), name="id")
 
 
 @orgs.command(

@@ -7,18 +7,16 @@ to a file.
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import click
 
+from radar_audit_cli.answering import TokenAnswer, token_options
 from radar_audit_cli.confirming import confirm, yes_option
 from radar_audit_cli.connection import Connection, connection_options
 from radar_audit_cli.finding import PAT, find_one
 from radar_audit_cli.listing import Listing, list_options
-from radar_audit_cli.output.records import list_view, require_shown, write_made
-from radar_audit_cli.output.writers import output_option, utc_option
-from radar_audit_cli.secret_file import reserved, secret_options
+from radar_audit_cli.output.records import list_view
 from radar_audit_cli.times import later_instant
 
 _SCOPES = (
@@ -82,19 +80,13 @@ def list_(user: str, listing: Listing, connection: Connection) -> None:
     help="Such as 90d or 12h, a date (its end, UTC), a time, or never (default: the "
     "organization's own).",
 )
-@secret_options
-@output_option
-@utc_option
-@connection_options
+@token_options
 def create(
     *,
     name: str,
     scopes: tuple[str, ...],
     expires: str | None,
-    token_file: Path | None,
-    force: bool,
-    form: str,
-    utc: bool,
+    answer: TokenAnswer,
     connection: Connection,
 ) -> None:
     """Make a token called NAME that acts as you in this organization."""
@@ -106,10 +98,8 @@ def create(
     elif expires is not None:
         body["expires_at"] = later_instant(expires, "--expires", time.time_ns() // 1_000_000)
     client = connection.client()
-    with reserved(token_file, force=force) as file:
-        require_shown(form, file)
-        made = client.change("POST", client.in_org("pats"), body)
-        write_made(form, made, name="id", file=file, utc=utc)
+    with answer.kept() as show_made:
+        show_made(client.change("POST", client.in_org("pats"), body), name="id")
 
 
 @pats.command(
@@ -127,8 +117,7 @@ def revoke(*, token: str, reason: str | None, yes: bool, connection: Connection)
     """
     client = connection.client()
     found = find_one(client, PAT, token)
-    name = PAT.name_of(found)
-    confirm(f"This revokes the token {name} ({PAT.id_of(found)})", name, yes=yes)
+    confirm(f"This revokes the token {found.name} ({found.id})", found.name, yes=yes)
     why = () if reason is None else [("reason", reason)]
-    client.change("DELETE", client.in_org("pats", PAT.id_of(found)), None, why)
-    click.echo(f"token {name} revoked", err=True)
+    client.change("DELETE", client.in_org("pats", found.id), None, why)
+    click.echo(f"token {found.name} revoked", err=True)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import click
 
-from radar_audit_cli.connection import Connection, connection_options
-from radar_audit_cli.output.records import write_record
-from radar_audit_cli.output.writers import output_option, utc_option
+from radar_audit_cli.answering import Answer, answer_options
+from radar_audit_cli.connection import Connection
 
 # Of those that WorkOS documents, the ones that the hub opens.
 _INTENTS = ("sso", "domain_verification", "certificate_renewal")
@@ -25,11 +24,9 @@ def sso() -> None:
     epilog="Example: radar-audit sso portal --intent sso -o name",
 )
 @click.option("--intent", type=click.Choice(_INTENTS), default="sso", show_default=True)
-@output_option
-@utc_option
-@connection_options
-def portal(*, intent: str, form: str, utc: bool, connection: Connection) -> None:
+@answer_options
+def portal(*, intent: str, answer: Answer, connection: Connection) -> None:
     """Print the address of the WorkOS Admin Portal; it works for a few minutes."""
     client = connection.client()
     made = client.change("POST", client.in_org("sso", "portal"), {"intent": intent})
-    write_record(form, made, name="url", utc=utc)
+    answer.show(made, name="url")
