@@ -1,12 +1,13 @@
 """Lists of things that are administered: how much of one, and in which form.
 
-Owns the options that every `… list` command shares and the paging behind them.
-Called by the administering commands. Never keeps more than a page in memory.
+Owns the options that every `… list` command shares and the writing of pages.
+Called by the administering commands and by `query`. Never keeps more than a
+page in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from .output.writers import open_writer, output_option, utc_option
 from .shapes import Params
 
 if TYPE_CHECKING:
-    from .hub_client import HubClient
+    from .hub_client import HubClient, Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +33,28 @@ class Listing:
 
     def show(self, client: HubClient, path: str, key: str, view: View, params: Params = ()) -> None:
         """Write the list at `path`, whose entries stand under `key`, page by page."""
-        writer = None
-        count = 0
-        has_more = False
-        for page in client.listed(path, key, params, self.limit):
-            # Opened late: a refused request writes nothing, not even a header.
-            writer = writer or open_writer(self.form, view)
-            writer.write(page.items)
-            count += len(page.items)
-            has_more = page.has_more
-        if writer is not None:
-            writer.close()
+        count, has_more = write_pages(self.form, view, client.listed(path, key, params, self.limit))
         if has_more:
             click.echo(f"{count} shown, there may be more: --limit N or --all", err=True)
         elif not count:
             click.echo(f"no {key}", err=True)
+
+
+def write_pages(form: str, view: View, pages: Iterable[Page]) -> tuple[int, bool]:
+    """Write pages as they come; return how many entries they held, and whether there may be more.
+
+    The writer is opened late: a refused request writes nothing, not even a header.
+    """
+    writer = None
+    count, has_more = 0, False
+    for page in pages:
+        writer = writer or open_writer(form, view)
+        writer.write(page.items)
+        count += len(page.items)
+        has_more = page.has_more
+    if writer is not None:
+        writer.close()
+    return count, has_more
 
 
 _Command = Callable[..., Any]

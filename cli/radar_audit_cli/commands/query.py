@@ -11,8 +11,9 @@ import click
 from radar_audit_cli.connection import Connection, connection_options
 from radar_audit_cli.errors import NoMatchError
 from radar_audit_cli.filters import Filter, FilterCommand, filter_options
+from radar_audit_cli.listing import write_pages
 from radar_audit_cli.output.event_view import event_view
-from radar_audit_cli.output.writers import fields_option, open_writer, output_option, utc_option
+from radar_audit_cli.output.writers import fields_option, output_option, utc_option
 
 
 @click.command(cls=FilterCommand, short_help="Find events.")
@@ -45,17 +46,8 @@ def query(
     view = event_view(utc=utc, fields=fields, recorded="recorded_at" in chosen.include)
     params = chosen.params()
     client = connection.client()
-    writer = None
-    count = 0
-    has_more = False
-    for page in client.pages(params, None if wants_all else limit):
-        # Opened late: a refused request writes nothing, not even a header.
-        writer = writer or open_writer(form, view)
-        writer.write(page.items)
-        count += len(page.items)
-        has_more = page.has_more
-    if writer is not None:
-        writer.close()
+    pages = client.pages(params, None if wants_all else limit)
+    count, has_more = write_pages(form, view, pages)
     if has_more:
         events = "1 event" if count == 1 else f"{count} events"
         click.echo(f"{events} shown, there may be more: --limit N or --all", err=True)
