@@ -101,6 +101,7 @@ def _one_page(
         typed=_typed(form, cluster),
         environments=_ENVIRONMENTS,
         may_change=visit.caller.role == OWNER,
+        may_install=visit.caller.role in (OWNER, MEMBER),
     )
 
 
