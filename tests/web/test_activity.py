@@ -184,6 +184,16 @@ async def test_counts_and_bars_lead_to_what_they_count(hub: HubUnderTest) -> Non
     assert sum(counts) == 9
 
 
+async def test_where_nothing_was_counted_no_bars_are_drawn(hub: HubUnderTest) -> None:
+    owner = await reader(hub)
+    page = await owner.text(PAGE)
+    assert '<svg class="bars"' not in page
+    assert "Nothing happened in this time" in page
+    await hub.append(make_event(action="auth.signin"))
+    assert '<svg class="bars"' in await owner.text(PAGE)
+    assert '<svg class="bars"' not in await owner.text(f"{PAGE}?q=action:pod.*")
+
+
 async def test_views_are_ones_own_and_bounded(hub: HubUnderTest) -> None:
     owner, auditor = await reader(hub), await member(hub, "auditor")
     answer = await owner.post(f"{PAGE}/views", name="Mine", q="action:auth.*  prod", range="30d")
