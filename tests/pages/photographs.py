@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.pages.walk import BY_ROLE, OUTSIDE, STOPS, Stop, path_of
-from tests.support.chromium import PHONE, WIDE, chromium
+from tests.support.chromium import PHONE, WIDE, Tab, chromium
 from tests.support.page_world import page_world
 
 FOLDER = Path("build") / "screenshots"
@@ -40,9 +40,17 @@ def photograph(folder: Path, only: list[str]) -> int:
                             continue
                         tab.open(path_of(stop, world))
                         name = f"{name}-{width}-{scheme}.png"
-                        tab.page.screenshot(path=folder / name, full_page=True)
+                        _photograph(tab, folder / name, size)
                         taken += 1
     return taken
+
+
+def _photograph(tab: Tab, path: Path, size: tuple[int, int]) -> None:
+    """Write a picture of a page from top to bottom, in a window that is as high as the page."""
+    high: int = tab.page.evaluate("document.documentElement.scrollHeight")
+    tab.page.set_viewport_size({"width": size[0], "height": max(high, size[1])})
+    tab.page.screenshot(path=path)
+    tab.page.set_viewport_size({"width": size[0], "height": size[1]})
 
 
 def _looks() -> list[tuple[str | None, list[Stop]]]:

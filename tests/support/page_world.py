@@ -22,6 +22,7 @@ from radar_audit_events.ids import event_id, format_ms, source_key
 from radar_audit_hub.ingest.prepare import prepare
 from radar_audit_hub.settings_billing import StripeSettings
 from radar_audit_hub.settings_signin import OidcSettings, WorkosSettings
+from radar_audit_hub.store.clusters import delete_cluster
 from radar_audit_hub.store.control import Cluster, User, ensure_user, insert_cluster, insert_member
 from radar_audit_hub.store.log import append_batch
 from radar_audit_hub.store.subscriptions import Subscription, save_subscription
@@ -152,6 +153,10 @@ async def fill(world: PageWorld) -> None:
         second = User(id="user_second", email="second@acme.com", created_at_ms=NOW_MS)
         await ensure_user(conn, second)
         await insert_member(conn, FULL, second.id, "owner", NOW_MS)
+        for cluster_id, name in _CLUSTERS:  # they are gone, but the log still names them
+            gone = _cluster(FULL, cluster_id, name)
+            await insert_cluster(conn, gone)
+            await delete_cluster(conn, gone, NOW_MS)
     await subscribe(hub, PAID, "active")
     await subscribe(hub, OWED, "past_due")
     for role in (*ROLES, "nobody"):
@@ -178,15 +183,18 @@ async def subscribe(hub: HubUnderTest, org_id: str, status: str) -> None:
     async with hub.hub.db.write() as conn:
         await save_subscription(conn, bought, NOW_MS)
         for number in range(bought.quantity):
-            new = Cluster(
-                org_id=org_id,
-                id=f"cl_{org_id}_{number}",
-                name=f"prod-{number}",
-                environment="production",
-                labels={},
-                created_at_ms=NOW_MS,
-            )
-            await insert_cluster(conn, new)
+            await insert_cluster(conn, _cluster(org_id, f"cl_{org_id}_{number}", f"prod-{number}"))
+
+
+def _cluster(org_id: str, cluster_id: str, name: str) -> Cluster:
+    return Cluster(
+        org_id=org_id,
+        id=cluster_id,
+        name=name,
+        environment="production",
+        labels={},
+        created_at_ms=NOW_MS,
+    )
 
 
 def log() -> list[tuple[Event, bytes | None]]:
