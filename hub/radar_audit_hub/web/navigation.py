@@ -13,11 +13,15 @@ from radar_audit_hub.auth.principal import AUDITOR, LOG_READERS, MEMBER, OWNER, 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line of the menu: `path` is what comes after /orgs/{org_id}/, `roles` who sees it."""
+    """A line of the menu: `path` is what comes after /orgs/{org_id}/, `roles` who sees it.
+
+    `about` says what is there, where there is room for it: to those who begin with the menu.
+    """
 
     title: str
     path: str
     roles: tuple[str, ...]
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +46,13 @@ GROUPS = (
         (
             Item("Organization", "settings", (OWNER,)),
             Item("Members", "members", (OWNER,)),
-            Item("Clusters", "clusters", EVERYBODY),
-            Item("Access tokens", "tokens", (OWNER, MEMBER)),
+            Item("Clusters", "clusters", EVERYBODY, "which are connected, and since when"),
+            Item("Access tokens", "tokens", (OWNER, MEMBER), "for programs and the command line"),
             Item("Notifications", "notifications", (OWNER,)),
             Item("Retention", "retention", (OWNER,)),
             Item("Plan and billing", "billing", (OWNER,)),
             Item("Sign-in", "sign-in", (OWNER,)),
-            Item("Leave", "leave", (AUDITOR, MEMBER, VIEWER)),
+            Item("Leave", "leave", (AUDITOR, MEMBER, VIEWER), "end your membership"),
         ),
     ),
 )
