@@ -21,11 +21,12 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True, kw_only=True)
 class SmtpSettings:
-    """The mail server; without a host mails are printed to standard error."""
+    """The mail server; without a host mails with links are printed to standard error."""
 
     host: str | None = setting(
         None,
-        help="The mail server. Nothing: mails are printed to standard error, their links too.",
+        help="The mail server. Nothing: mails that carry a link (invitation, sign-in) are printed "
+        "to standard error with it, and alerts by e-mail wait until one is set.",
     )
     port: int = setting(587, minimum=1, maximum=65535, help="Its port; 465 is usual for tls.")
     security: Literal["starttls", "tls", "none"] = setting(

@@ -95,11 +95,14 @@ async def test_one_address_that_is_refused_keeps_no_other_from_its_mail(mail: Ma
     assert attempt.response == '{"accepted": 1, "refused": 1}'
 
 
-async def test_hub_without_a_mail_server_prints_the_mail(
+async def test_mail_waits_while_no_mail_server_is_set(
     world: NotifyWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await world.set_destinations([Destination(name="ops", email=EmailTarget(to=TO))])
     (message_id,) = await world.put("ops")
     await world.deliver()
-    assert (await world.message(message_id)).state == "delivered"
-    assert "opened a terminal" in capsys.readouterr().err
+    assert (await world.message(message_id)).state == "pending"
+    (attempt,) = await world.attempts(message_id)
+    assert attempt.outcome == "retry"
+    assert "RADAR_AUDIT_HUB_SMTP_HOST" in str(attempt.error)
+    assert "opened a terminal" not in capsys.readouterr().err

@@ -14,7 +14,7 @@ from email.headerregistry import Address
 
 from radar_audit_hub.context import Hub
 from radar_audit_hub.mail.messages import Mail
-from radar_audit_hub.mail.sending import mime, show, transmit
+from radar_audit_hub.mail.sending import mime, transmit
 from radar_audit_hub.notify.channels.request import HttpRequest, MailRequest, Request, without
 from radar_audit_hub.outbound import OutboundError
 from radar_audit_hub.outbox.delivery import DeliveryFailedError
@@ -24,6 +24,10 @@ from .verdict import Verdict, verdict
 _EXCERPT_BYTES = 2_000
 _SHOWN_HEADERS = ("Content-Type", "Retry-After", "Location", "Server", "X-Request-Id")
 _HEADER_CHARS = 200
+_NO_SMTP = (
+    "no mail server is set, so the hub cannot send mail; whoever runs it sets "
+    "RADAR_AUDIT_HUB_SMTP_HOST"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,8 @@ def _excerpt(body: bytes) -> str:
 
 async def _mail(hub: Hub, request: MailRequest, wire_id: str) -> Sent:
     settings = hub.settings.smtp
+    if settings.host is None:  # the next attempt may be after it was set
+        return Sent(verdict=Verdict(result="retry", error=_NO_SMTP))
     try:
         first = Mail(
             to=request.to[0], subject=request.subject, text=request.text, html=request.html
@@ -82,9 +88,6 @@ async def _mail(hub: Hub, request: MailRequest, wire_id: str) -> Sent:
     except (ValueError, HeaderParseError):
         wrong = "an address of the destination is none that mail can be sent to"
         return Sent(verdict=Verdict(result="failed", error=wrong))
-    if settings.host is None:
-        show(first)
-        return Sent(verdict=Verdict(result="delivered"))
     try:
         refused = await transmit(message, settings)
     except DeliveryFailedError as error:
