@@ -44,7 +44,7 @@ def _text(content: Content, told: Told, title: str, settings: str) -> str:
     if listed:
         parts.append("\n".join(listed))
     parts.append(link(content, told.public_url))
-    parts.append(f"{_why(content)} Change or end it: {settings}")
+    parts.append(f"{_why(content)} An owner of the organization can change or end it: {settings}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -64,7 +64,7 @@ def _html(content: Content, told: Told, title: str, settings: str) -> str:
             *([f"<ul>{listed}</ul>"] if listed else []),
             f'<p><a href="{url}">Open in Radar Audit</a></p>',
             f"<p><small>{html.escape(_why(content))}",
-            f'<a href="{page}">Change or end it</a></small></p>',
+            f'An owner of the organization can <a href="{page}">change or end it</a>.</small></p>',
             "",
         ]
     )
