@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Any
 
 import pytest
 import yaml
 from radar_audit_collector.main import main
 
-from tests.chart.rendering import Helm, values_of
+from tests.chart.rendering import CHART, Helm, values_of
 from tests.cluster.tools import BUILD_SECONDS
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
@@ -34,11 +35,35 @@ CASES: list[tuple[str, dict[str, Any]]] = [
             "collector": {
                 "image": {"registry": "mirror.example", "digest": f"sha256:{'0' * 64}"},
                 "radar": {"namespace": "tools", "serviceAccountName": "radar-prod"},
-                "gateway": {"failurePolicy": "required"},
+                "gateway": {
+                    "failurePolicy": "required",
+                    "resources": {
+                        "requests": {"cpu": "50m", "memory": "96Mi", "ephemeral-storage": "1Gi"},
+                        "limits": {"cpu": "1500m", "memory": "1.5Gi"},
+                    },
+                },
+                "identity": "any",
+                "logLevel": "debug",
+            },
+        },
+    ),
+    (
+        "names-and-images",
+        {
+            "global": {"imageRegistry": "registry.example.com"},
+            "nameOverride": "audit",
+            "hub": {"url": "https://audit.example.com"},
+            "collector": {
+                "image": {"repository": "acme/collector", "tag": "1.2"},
+                "identity": "impersonated",
+                "gateway": {"resources": {"limits": None}},
             },
         },
     ),
 ]
+TEMPLATES = "\n".join(
+    file.read_text(encoding="utf-8") for file in sorted(CHART.glob("templates/**/*.tpl"))
+)
 
 
 def from_chart(helm: Helm, values: dict[str, Any]) -> Any:
@@ -49,7 +74,7 @@ def from_chart(helm: Helm, values: dict[str, Any]) -> Any:
 def flags(notes: str) -> list[str]:
     """Return the flags that the notes print, but for those that are not of the block."""
     (command,) = re.findall(r"radar-audit-collector radar-values (.*?) > ", notes, re.DOTALL)
-    words = str(command).replace("\\\n", " ").split()
+    words = shlex.split(str(command).replace("\\\n", " "))
     assert words[:3] == ["--merge", "before.yaml", "--pod-exec"]
     return words[3:]
 
@@ -64,6 +89,34 @@ def test_the_program_that_the_notes_name_prints_what_the_chart_renders(
     assert main(["radar-values", *flags(rendered.notes)]) == 0
     printed = capsys.readouterr().out
     assert yaml.safe_load(config["data"]["radar-values.yaml"]) == yaml.safe_load(printed)
+
+
+def values_read(template: str) -> set[str]:
+    """Return the paths of the values that a named template reads, itself or by what it includes."""
+    (body,) = re.findall(
+        rf'define "{re.escape(template)}" -}}}}(.*?)(?=\{{\{{-? define |\Z)', TEMPLATES, re.DOTALL
+    )
+    found = set(re.findall(r"\.Values\.([A-Za-z.]*[A-Za-z])", body))
+    found |= {f"global.{name}" for name in re.findall(r"\.Values\.global\)\.(\w+)", body)}
+    for name in set(re.findall(r'include "([^"]+)"', body)):
+        found |= values_read(name)
+    return found - {"global"}
+
+
+def has(values: Any, path: str) -> bool:
+    for key in path.split("."):
+        if not isinstance(values, dict) or key not in values:
+            return False
+        values = values[key]
+    return True
+
+
+def test_each_value_that_the_block_reads_differs_in_a_case() -> None:
+    """So that one which the program has no option for cannot be forgotten by the notes."""
+    image = {f"collector.image.{part}" for part in ("registry", "repository", "tag", "digest")}
+    read = values_read("radar-audit.radarValues") | image
+    assert len(read) > 15
+    assert not {path for path in read if not any(has(values, path) for _, values in CASES)}
 
 
 def test_settings_of_the_values_reach_the_gateway(helm: Helm) -> None:

@@ -22,6 +22,21 @@ Put the gateway into the pod of Radar (Radar's chart needs initContainers and ex
     {{- end }}
     {{- if ne .Values.collector.gateway.failurePolicy "open" }} \
     --failure-policy {{ .Values.collector.gateway.failurePolicy }}
+    {{- end }}
+    {{- if ne .Values.collector.identity "cloud" }} \
+    --identity {{ .Values.collector.identity }}
+    {{- end }}
+    {{- if ne .Values.collector.logLevel "info" }} \
+    --log-level {{ .Values.collector.logLevel }}
+    {{- end }}
+    {{- $resources := .Values.collector.gateway.resources }}
+    {{- $requests := include "radar-audit.quantities" $resources.requests }}
+    {{- if ne $requests "cpu=20m,memory=64Mi" }} \
+    --requests {{ $requests }}
+    {{- end }}
+    {{- $limits := include "radar-audit.quantities" $resources.limits }}
+    {{- if ne $limits "memory=192Mi" }} \
+    --limits {{ $limits }}
     {{- end }} > radar-values.yaml
   diff before.yaml radar-values.yaml
   helm upgrade {{ $radar.release }} RADAR_CHART --version INSTALLED -n {{ $radar.namespace }} -f radar-values.yaml --wait
@@ -104,4 +119,14 @@ END
 
 {{ . }}
 {{- end }}
+{{- end -}}
+
+
+{{/* Resources and their quantities as kubectl takes them on its command line; none without any. */}}
+{{- define "radar-audit.quantities" -}}
+{{- $pairs := list -}}
+{{- range $resource, $quantity := . -}}
+{{- $pairs = append $pairs (printf "%s=%v" $resource $quantity) -}}
+{{- end -}}
+{{- $pairs | join "," | default "none" -}}
 {{- end -}}

@@ -10,7 +10,8 @@ Radar's chart passes these four lists on as they are (no templates), so all is l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 SIDECAR = "radar-audit"
@@ -23,6 +24,10 @@ GATEWAY_HOST, GATEWAY_PORT = "127.0.0.1", "16443"
 METRICS_PORT = 9281
 # The four lists of Radar's chart, in the order in which they are written.
 LISTS = ("env", "extraVolumes", "extraVolumeMounts", "initContainers")
+# The collector's own defaults; such a setting is left out of the block.
+DEFAULT_IDENTITY, DEFAULT_LOG_LEVEL = "cloud", "info"
+DEFAULT_REQUESTS = (("cpu", "20m"), ("memory", "64Mi"))
+DEFAULT_LIMITS = (("memory", "192Mi"),)
 
 _PREFIX = "RADAR_AUDIT_COLLECTOR_"
 _USER = 65532
@@ -40,7 +45,9 @@ class Wishes:
     `image` has a tag or digest; `hub_url` has a scheme; `service_account` is Radar's,
     as namespace/name; `audience` is that of the token to the hub. `token_secret` is a
     Secret of Radar's namespace that holds a cluster token under `token_secret_key`,
-    null: the pod's own projected token is used.
+    null: the pod's own projected token is used. `identity` and `log_level` are the
+    collector's settings. `requests` and `limits` are of the container, resource to
+    quantity; an empty one is left out.
     """
 
     image: str
@@ -50,6 +57,10 @@ class Wishes:
     token_secret: str | None = None
     token_secret_key: str = "token"  # noqa: S105 - the name of a key
     failure_policy: str = "open"
+    identity: str = DEFAULT_IDENTITY
+    log_level: str = DEFAULT_LOG_LEVEL
+    requests: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_REQUESTS))
+    limits: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
 
 
 def radar_values(wishes: Wishes) -> dict[str, Any]:
@@ -108,6 +119,11 @@ def _sidecar(wishes: Wishes) -> dict[str, Any]:
         "GATEWAY_FAILURE_POLICY": wishes.failure_policy,
         "GATEWAY_DRAIN_SECONDS": _RELAY_DRAIN_SECONDS,
     }
+    if wishes.identity != DEFAULT_IDENTITY:
+        variables["IDENTITY"] = wishes.identity
+    if wishes.log_level != DEFAULT_LOG_LEVEL:
+        variables["LOG_LEVEL"] = wishes.log_level
+    resources = {"requests": dict(wishes.requests), "limits": dict(wishes.limits)}
     alive = {"httpGet": {"path": "/livez", "port": METRICS_PORT}}
     return {
         "name": SIDECAR,
@@ -119,10 +135,7 @@ def _sidecar(wishes: Wishes) -> dict[str, Any]:
         # Radar waits for it. No readiness probe: it would take Radar out of service with the hub.
         "startupProbe": {**alive, "periodSeconds": 1, "failureThreshold": 60},
         "livenessProbe": {**alive, "periodSeconds": 10, "timeoutSeconds": 5},
-        "resources": {
-            "requests": {"cpu": "20m", "memory": "64Mi"},
-            "limits": {"memory": "192Mi"},
-        },
+        "resources": {name: amounts for name, amounts in resources.items() if amounts},
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": _USER,

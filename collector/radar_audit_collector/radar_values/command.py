@@ -22,6 +22,8 @@ _OK = 0
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?\Z")
 _KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}\Z")
 _IMAGE = re.compile(r"[a-z0-9][^\s@]*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})\Z")
+_RESOURCE = re.compile(r"[a-z0-9][-a-z0-9./]{0,251}\Z")
+_QUANTITY = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?\Z")
 _HEADER = """\
 # Values for Radar's own chart, with the gateway of Radar Audit in Radar's pod.
 # Made by radar-audit-collector radar-values: change its options, not these entries.
@@ -97,7 +99,25 @@ def _wishes(options: argparse.Namespace) -> Wishes:
         token_secret=options.token_secret,
         token_secret_key=options.token_secret_key,
         failure_policy=options.failure_policy,
+        identity=options.identity,
+        log_level=options.log_level,
+        requests=_quantities("--requests", options.requests),
+        limits=_quantities("--limits", options.limits),
     )
+
+
+def _quantities(option: str, text: str) -> dict[str, str]:
+    """Read `cpu=20m,memory=64Mi`, as kubectl takes it; `none` is none at all."""
+    found: dict[str, str] = {}
+    for part in () if text == "none" else text.split(","):
+        resource, _, quantity = part.partition("=")
+        if not _RESOURCE.match(resource) or not _QUANTITY.match(quantity) or resource in found:
+            raise ValuesError(
+                f"{option} is {text!r}; it must be none, or resources with their quantities, such "
+                "as cpu=20m,memory=64Mi"
+            )
+        found[resource] = quantity
+    return found
 
 
 def _with_pod_exec(values: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:

@@ -92,10 +92,38 @@ def _add_wishes(parser: argparse.ArgumentParser, release: str) -> None:
         default="open",
         help="what becomes of a terminal that cannot be recorded (default %(default)s)",
     )
+    _add_sidecar(parser)
     parser.add_argument(
         "--pod-exec",
         action="store_true",
         help="also set rbac.podExec, which lets Radar open terminals; --remove leaves it",
+    )
+
+
+def _add_sidecar(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--identity",
+        choices=("cloud", "impersonated", "any"),
+        default="cloud",
+        help="who counts as a person (default %(default)s)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="of the gateway's log (default %(default)s)",
+    )
+    parser.add_argument(
+        "--requests",
+        default="cpu=20m,memory=64Mi",
+        metavar="RESOURCE=QUANTITY,...",
+        help="what the gateway's container asks for, or none (default %(default)s)",
+    )
+    parser.add_argument(
+        "--limits",
+        default="memory=192Mi",
+        metavar="RESOURCE=QUANTITY,...",
+        help="what the gateway's container may use at most, or none (default %(default)s)",
     )
 
 

@@ -128,6 +128,10 @@ def test_a_file_that_is_too_large_is_refused(
         (["--token-secret", "Not A Name"], "the name of a Secret"),
         (["--token-secret-key", "a/b"], "a key of that Secret"),
         (["--audience", ""], "audience"),
+        (["--requests", "cpu"], "--requests is 'cpu'; it must be none, or resources"),
+        (["--requests", "cpu=20m,cpu=30m"], "--requests"),
+        (["--limits", "memory=-1"], "such as cpu=20m,memory=64Mi"),
+        (["--limits", ""], "--limits"),
         (["--remove"], "--merge"),
     ],
 )
