@@ -56,7 +56,12 @@ class NotifySettings:
         help="Where PagerDuty takes events; accounts of its EU region have another address.",
     )
     log_days: int = setting(
-        30, unit="days", minimum=4, maximum=400, help="How long the delivery log is kept."
+        30,
+        unit="days",
+        minimum=4,
+        maximum=400,
+        help="How long the delivery log is kept at most; what shows an event is kept no longer "
+        "than that event.",
     )
     log_rows: int = setting(
         10_000,

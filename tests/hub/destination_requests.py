@@ -72,6 +72,7 @@ async def put_message(stage: Stage, destination_id: str) -> None:
         severity="warning",
         dedup_key="once",
         payload=encode(content()),
+        event_ids=None,
         created_at=now_ms,
         due_at=now_ms,
     )

@@ -14,6 +14,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+from radar_audit_hub.retention.policy import Floors
 from radar_audit_hub.store import notify_attempts, notify_messages
 from radar_audit_hub.store.database import Database
 from sqlalchemy import text
@@ -90,7 +91,7 @@ async def _compare(db: Database, ids: list[str], arrived: Counter[str], kills: i
     unknown = made = 0
     async with db.read() as conn:
         for message_id in ids:
-            stored = await notify_messages.get_message(conn, ORG, message_id)
+            stored = await notify_messages.get_message(conn, ORG, message_id, Floors(0))
             rows = (await notify_attempts.attempts_of(conn, ORG, [message_id]))[message_id]
             assert stored is not None
             assert (stored.state, stored.attempts) == ("delivered", len(rows))

@@ -29,6 +29,7 @@ from radar_audit_hub.context import Hub
 from radar_audit_hub.notify.content import Content, encode
 from radar_audit_hub.notify.sending.job import SendingJob
 from radar_audit_hub.policy.storing import store
+from radar_audit_hub.retention.policy import Floors
 from radar_audit_hub.settings_notify import NotifySettings
 from radar_audit_hub.store import notify_attempts, notify_messages
 from radar_audit_hub.store.notify_attempts import Attempt
@@ -104,12 +105,12 @@ class NotifyWorld:
         return self.under_test.clock.now_ms
 
     async def set_destinations(
-        self, targets: Sequence[Destination], rules: Sequence[AlertRule] = ()
+        self, targets: Sequence[Destination], rules: Sequence[AlertRule] = (), org_id: str = ORG
     ) -> None:
-        """Store the org's own document with these destinations and rules."""
+        """Store an org's own document with these destinations and rules."""
         async with changing_by_itself(self.hub) as change:
-            org = await change.lock(ORG)
-            before = await get_owner(change.conn, ORG, OWNER)
+            org = await change.lock(org_id)
+            before = await get_owner(change.conn, org_id, OWNER)
             document = OwnerDocument(
                 uid="u",
                 generation=1 if before is None else before.generation + 1,
@@ -128,25 +129,30 @@ class NotifyWorld:
                 document=document,
             )
 
-    async def destination(self, name: str) -> DestinationRow:
+    async def destination(self, name: str, org_id: str = ORG) -> DestinationRow:
         """Return how a destination stands."""
         async with self.hub.db.read() as conn:
-            found = await destination_named(conn, ORG, OWNER, name)
+            found = await destination_named(conn, org_id, OWNER, name)
         assert found is not None
         return found
 
-    async def put(self, name: str, count: int = 1, **changes: Any) -> list[str]:
+    async def put(self, name: str, count: int = 1, org_id: str = ORG, **changes: Any) -> list[str]:
         """Put messages for a destination and return their ids."""
-        row = await self.destination(name)
-        wanted = {"payload": encode(content()), "due_at": self.now_ms, **changes}
+        row = await self.destination(name, org_id)
+        wanted = {
+            "kind": "event",
+            "payload": encode(content()),
+            "event_ids": None,
+            "due_at": self.now_ms,
+            **changes,
+        }
         rows = [
             NewMessage(
-                org_id=ORG,
+                org_id=org_id,
                 id=(made := new_id("msg_", self.now_ms + number, os.urandom(10))),
                 destination_id=row.id,
                 owner_id=OWNER,
                 rule="shells",
-                kind="event",
                 severity="warning",
                 dedup_key=made,
                 created_at=self.now_ms,
@@ -168,7 +174,7 @@ class NotifyWorld:
     async def message(self, message_id: str) -> Message:
         """Return a message as it stands."""
         async with self.hub.db.read() as conn:
-            found = await notify_messages.get_message(conn, ORG, message_id)
+            found = await notify_messages.get_message(conn, ORG, message_id, Floors(0))
         assert found is not None
         return found
 

@@ -1,7 +1,8 @@
 """The routes of what is delivered to a destination: the messages, a test, a replay.
 
 Owns the edge. A message tells of events of the log, so that who reads these may read the log, too,
-and has read it. Called by `handlers.py` for the routes.
+and has read it; and one of them that has expired is shown by no message any more. Called by
+`handlers.py` for the routes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from radar_audit_hub.errors import NotFoundError
 from radar_audit_hub.json_edge import json_document, no_parameters, read_document
 from radar_audit_hub.listing import PARAMETERS, cut, read_page
 from radar_audit_hub.policy.releasing import ACTION
+from radar_audit_hub.retention.policy import Floors, floors_of
 from radar_audit_hub.store.database import Connection
 from radar_audit_hub.store.notify_attempts import attempts_of
 from radar_audit_hub.store.notify_destinations import DestinationRow
@@ -57,12 +59,14 @@ async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
     list_name = f"deliveries:{caller.org_id}:{destination_id}:{','.join(states)}:{from_ms}:{to_ms}"
     asked = read_page(reader, list_name, (int, str))
     after = None if asked.after is None else (int(asked.after[0]), str(asked.after[1]))
+    floors = floors_of(caller, request.app[HUB].now_ms())
     async with request.app[HUB].db.read() as conn:
         row = await named(conn, request)
         rows = await list_messages(
             conn,
             caller.org_id,
             row.id,
+            floors=floors,
             states=states,
             from_ms=from_ms,
             to_ms=to_ms,
@@ -85,18 +89,21 @@ async def show_delivery(request: web.Request) -> web.Response:
 
 async def load(request: web.Request, caller: Principal) -> dict[str, Any]:
     """Return the message that the path names, with all attempts. Raises NotFoundError."""
+    floors = floors_of(caller, request.app[HUB].now_ms())
     async with request.app[HUB].db.read() as conn:
-        found = await delivery(conn, request, await named(conn, request))
+        found = await delivery(conn, request, await named(conn, request), floors)
         attempts = await attempts_of(conn, caller.org_id, [found.id])
     await note_read(request.app[HUB], caller)
     return shown.whole_delivery(found, attempts[found.id])
 
 
-async def delivery(conn: Connection, request: web.Request, row: DestinationRow) -> Message:
+async def delivery(
+    conn: Connection, request: web.Request, row: DestinationRow, floors: Floors
+) -> Message:
     """Return the destination's message that the path names. Raises NotFoundError."""
     message_id = request.match_info["message_id"]
     known = message_id.startswith("msg_") and message_id[4:].isalnum() and message_id.isascii()
-    found = await get_message(conn, row.org_id, message_id) if known else None
+    found = await get_message(conn, row.org_id, message_id, floors) if known else None
     if found is None or found.destination_id != row.id:
         raise NotFoundError(_NO_SUCH)
     return found

@@ -74,6 +74,7 @@ async def tell_kind(
                 severity=rule.severity,
                 dedup_key=f"{route.identity}:{dedup_key}",
                 payload=encode(content),
+                event_ids=None,
                 created_at=change.now_ms,
                 due_at=due_ms(rule, change.now_ms),
             )

@@ -19,6 +19,7 @@ from .notify_messages import Message
 from .schema_notify import notify_attempt, notify_destination, notify_message
 
 Outcome = Literal["delivered", "retry", "failed"]
+EXPIRED = "a message was dropped: events that it tells of expired before it could be delivered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +147,20 @@ async def _note_at_destination(
     )
     found: int | None = (await conn.execute(statement)).scalar_one_or_none()
     return found
+
+
+async def note_dropped(
+    conn: AsyncConnection, org_id: str, destination_ids: Sequence[str], now_ms: int
+) -> None:
+    """Say at destinations that something which waited for them was dropped, since it expired."""
+    await conn.execute(
+        update(notify_destination)
+        .where(
+            notify_destination.c.org_id == org_id,
+            notify_destination.c.id.in_(sorted(destination_ids)),
+        )
+        .values(last_error_at=now_ms, last_error=EXPIRED)
+    )
 
 
 async def disable(

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import and_, delete, func, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -44,13 +44,27 @@ async def any_due(conn: AsyncConnection, now_ms: int) -> bool:
     return (await conn.execute(statement)).first() is not None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Busy:
+    """What is left out of a look for work: destinations that are worked, and orgs that have all.
+
+    `slow` are destinations that are doubtful though their last message was delivered.
+    """
+
+    destinations: Collection[str] = ()
+    orgs: Collection[str] = ()
+    slow: Collection[str] = ()
+
+
 async def waiting_destinations(
-    conn: AsyncConnection, now_ms: int, *, but_not: Collection[str]
+    conn: AsyncConnection, now_ms: int, busy: Busy, *, doubtful: bool
 ) -> list[tuple[str, str]]:
     """Return org and id of destinations with a due message and a free lane.
 
-    Whose message is due for longest comes first, so none is passed over for ever; one probe of
-    an index per destination, however many messages wait for it. `but_not` are ids to leave out.
+    Either those that are doubtful, whose last attempt failed or to which nothing was delivered
+    yet, or the others. Of these, whose message is due for longest comes first; of the doubtful,
+    who was tried longest ago, since most have more that waits than is ever delivered. So none is
+    passed over for ever. One probe of an index per destination, however many messages wait.
     """
     due_at = (
         select(func.min(notify_message.c.due_at))
@@ -71,12 +85,25 @@ async def waiting_destinations(
             ),
         )
         .where(due_at <= now_ms, or_(notify_lane.c.until.is_(None), _free(now_ms)))
-        .order_by(due_at, notify_destination.c.id)
+        .where(_doubtful(busy.slow) if doubtful else not_(_doubtful(busy.slow)))
         .limit(_SOME)
     )
-    if but_not:
-        statement = statement.where(notify_destination.c.id.not_in(sorted(but_not)))
+    first = (func.coalesce(notify_destination.c.last_attempt_at, 0),) if doubtful else ()
+    statement = statement.order_by(*first, due_at, notify_destination.c.id)
+    if busy.destinations:
+        statement = statement.where(notify_destination.c.id.not_in(sorted(busy.destinations)))
+    if busy.orgs:
+        statement = statement.where(notify_destination.c.org_id.not_in(sorted(busy.orgs)))
     return [(row.org_id, row.id) for row in await conn.execute(statement)]
+
+
+def _doubtful(slow: Collection[str]) -> Any:
+    table = notify_destination.c
+    return or_(
+        table.failing_since.is_not(None),
+        table.last_delivery_at.is_(None),
+        table.id.in_(sorted(slow)),
+    )
 
 
 def _free(now_ms: int) -> Any:

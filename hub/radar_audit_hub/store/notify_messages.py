@@ -12,10 +12,14 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any, Literal
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .schema_notify import notify_attempt, notify_destination, notify_message
+from radar_audit_hub.retention.policy import Floors
+
+from .database import fetch
+from .notify_expiry import arguments_for, delete_messages, kept_sql
+from .schema_notify import notify_destination, notify_message
 
 MESSAGE_PREFIX = "msg_"  # and a ULID
 _PUT_ROWS = 1000  # in one statement
@@ -30,7 +34,8 @@ class NewMessage:
 
     `id` is `msg_` and a ULID: the webhook-id of all its attempts. Of two with one `dedup_key` in
     an org only the first is put. `payload` is what `notify/content.py` encodes. `recorded_at`:
-    when the first of its events was committed. `replay_of`: the message that it repeats.
+    when the first of its events was committed. `event_ids`: what `notify_expiry.event_ids_of` makes
+    of the events that it shows. `replay_of`: the message that it repeats.
     """
 
     org_id: str
@@ -42,6 +47,7 @@ class NewMessage:
     severity: str
     dedup_key: str
     payload: str
+    event_ids: str | None
     created_at: int
     due_at: int
     recorded_at: int | None = None
@@ -103,13 +109,18 @@ async def put_messages(conn: AsyncConnection, rows: Sequence[NewMessage]) -> int
     return added
 
 
-async def get_message(conn: AsyncConnection, org_id: str, message_id: str) -> Message | None:
-    """Return one message, None if there is none of that id."""
-    statement = select(notify_message).where(
-        notify_message.c.org_id == org_id, notify_message.c.id == message_id
-    )
-    row = (await conn.execute(statement)).first()
-    return None if row is None else message_of(row)
+_ALL = (*_COLUMNS, "state", "attempts", "settled_at")
+
+
+async def get_message(
+    conn: AsyncConnection, org_id: str, message_id: str, floors: Floors
+) -> Message | None:
+    """Return one message, None if there is none of that id, or it shows what has expired."""
+    args = arguments_for(conn)
+    org = args.add(org_id)
+    where = [f"org_id = {org}", f"id = {args.add(message_id)}", kept_sql(org, floors, args)]
+    found = await _read(conn, where, "", args.values)
+    return found[0] if found else None
 
 
 async def list_messages(
@@ -117,6 +128,7 @@ async def list_messages(
     org_id: str,
     destination_id: str,
     *,
+    floors: Floors,
     states: Collection[str] = (),
     from_ms: int | None = None,
     to_ms: int | None = None,
@@ -125,23 +137,32 @@ async def list_messages(
 ) -> list[Message]:
     """Return at most `limit` of a destination's messages, the newest first.
 
-    `states` none: all; made in [`from_ms`, `to_ms`); behind the key `after`, which is
-    (created_at, id) of the last one of a page.
+    Without those that show what has expired by `floors`. `states` none: all; made in
+    [`from_ms`, `to_ms`); behind the key `after`, which is (created_at, id) of the last one of a
+    page.
     """
-    made = notify_message.c.created_at
-    statement = select(notify_message).where(
-        notify_message.c.org_id == org_id, notify_message.c.destination_id == destination_id
-    )
+    args = arguments_for(conn)
+    org = args.add(org_id)
+    where = [f"org_id = {org}", f"destination_id = {args.add(destination_id)}"]
     if states:
-        statement = statement.where(notify_message.c.state.in_(sorted(states)))
+        where.append(f"state IN ({', '.join(map(args.add, sorted(states)))})")
     if from_ms is not None:
-        statement = statement.where(made >= from_ms)
+        where.append(f"created_at >= {args.add(from_ms)}")
     if to_ms is not None:
-        statement = statement.where(made < to_ms)
+        where.append(f"created_at < {args.add(to_ms)}")
     if after is not None:
-        statement = statement.where(tuple_(made, notify_message.c.id) < tuple_(*after))
-    statement = statement.order_by(made.desc(), notify_message.c.id.desc()).limit(limit)
-    return [message_of(row) for row in await conn.execute(statement)]
+        where.append(f"(created_at, id) < ({args.add(after[0])}, {args.add(after[1])})")
+    where.append(kept_sql(org, floors, args))
+    order = f"ORDER BY created_at DESC, id DESC LIMIT {args.add(limit)}"
+    return await _read(conn, where, order, args.values)
+
+
+async def _read(
+    conn: AsyncConnection, where: Sequence[str], order: str, values: Sequence[Any]
+) -> list[Message]:
+    sql = f"SELECT {', '.join(_ALL)} FROM notify_message WHERE {' AND '.join(where)} {order}"  # noqa: S608 - names from our own table
+    rows = await fetch(conn, sql, values)
+    return [Message(**dict(zip(_ALL, row, strict=True))) for row in rows]
 
 
 async def replay_counts(conn: AsyncConnection, org_id: str, destination_id: str) -> dict[str, int]:
@@ -237,11 +258,7 @@ async def forget_settled(
     )
     ids = (await conn.execute(wanted)).scalars().all()
     if ids:
-        for table, column in (
-            (notify_attempt, notify_attempt.c.message_id),
-            (notify_message, notify_message.c.id),
-        ):
-            await conn.execute(delete(table).where(table.c.org_id == org_id, column.in_(ids)))
+        await delete_messages(conn, org_id, ids)
     return len(ids)
 
 

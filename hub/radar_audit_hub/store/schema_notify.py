@@ -36,7 +36,8 @@ notify_destination = Table(
     UniqueConstraint("org_id", "owner_id", "name"),
 )
 # One message for one destination; its id is the same over all attempts. `payload` is what
-# `notify/content.py` says. `state`: pending, delivered, failed, dropped.
+# `notify/content.py` says. `state`: pending, delivered, failed, dropped. `event_ids`: the events
+# that it shows, sorted, with spaces between, null for none; it is kept no longer than they are.
 notify_message = Table(
     "notify_message",
     metadata,
@@ -56,11 +57,13 @@ notify_message = Table(
     whole_column("attempts"),
     whole_column("settled_at", null=True),
     text_column("replay_of", null=True),
+    text_column("event_ids", null=True),
     PrimaryKeyConstraint("org_id", "id"),
     UniqueConstraint("org_id", "dedup_key"),
     Index(None, "state", "due_at"),
     Index(None, "org_id", "destination_id", "state", "due_at"),
     Index(None, "org_id", "destination_id", "created_at"),
+    Index(None, "org_id", "event_ids"),
 )
 # Who delivers to a destination now, and until when nobody else does: one at a time. With `token`
 # null nobody does, and the destination rests until then, since its receiver failed.

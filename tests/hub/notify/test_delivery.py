@@ -9,12 +9,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from radar_audit_hub.notify.sending.job import (
-    AT_ONCE,
-    AT_ONCE_PER_ORG,
-    SendingJob,
-    run_forever,
-)
+from radar_audit_hub.notify.sending.job import SendingJob, run_forever
 from radar_audit_hub.notify.sending.schedule import PAUSES_MS
 from standardwebhooks import Webhook
 
@@ -201,13 +196,6 @@ async def test_slow_and_flooded_destination_delays_no_other(
         "retry",
         "the hub was stopped before the receiver answered",
     )
-
-
-async def test_org_with_many_dead_receivers_leaves_lanes_to_others(world: NotifyWorld) -> None:
-    waiting = [("org_a", f"nd_{number}") for number in range(AT_ONCE)] + [("org_b", "nd_b")]
-    chosen = [lane.org_id for lane in world.job._chosen(waiting, AT_ONCE)]
-    assert chosen == ["org_a"] * AT_ONCE_PER_ORG + ["org_b"]
-    assert len(world.job._chosen(waiting, 3)) == 3
 
 
 async def test_receiver_that_fails_rests_before_the_next_message_is_tried(

@@ -6,8 +6,9 @@ import os
 from dataclasses import replace
 
 from radar_audit_events.ids import new_id
+from radar_audit_hub.retention.policy import Floors
 from radar_audit_hub.store import notify_attempts, notify_lanes, notify_messages
-from radar_audit_hub.store.notify_lanes import LANE_MS, Lane
+from radar_audit_hub.store.notify_lanes import LANE_MS, Busy, Lane
 from radar_audit_hub.store.notify_messages import NewMessage
 from radar_audit_hub.store.schema_notify import notify_destination
 from sqlalchemy import insert
@@ -16,6 +17,7 @@ from tests.support.hub_builder import ORG, HubUnderTest
 from tests.support.log_rows import NOW_MS
 
 DAY_MS = 86_400_000
+ALL = Floors(0)
 
 
 def message(number: int, destination_id: str = "nd_a", **changes: object) -> NewMessage:
@@ -29,6 +31,7 @@ def message(number: int, destination_id: str = "nd_a", **changes: object) -> New
         severity="info",
         dedup_key=f"{destination_id}:{number}",
         payload="{}",
+        event_ids=None,
         created_at=NOW_MS + number,
         due_at=NOW_MS + number,
     )
@@ -65,7 +68,14 @@ async def test_pages_of_a_destination_hold_each_message_once_newest_first(
     after = None
     async with any_hub.hub.db.read() as conn:
         while page := await notify_messages.list_messages(
-            conn, ORG, "nd_a", after=after, limit=7, states=["pending"], from_ms=NOW_MS + 1
+            conn,
+            ORG,
+            "nd_a",
+            floors=ALL,
+            after=after,
+            limit=7,
+            states=["pending"],
+            from_ms=NOW_MS + 1,
         ):
             seen += [found.id for found in page]
             after = (page[-1].created_at, page[-1].id)
@@ -81,13 +91,13 @@ async def test_flooded_destination_hides_no_other_and_is_held_by_one(any_hub: Hu
     await put(any_hub, message(1, "nd_b", due_at=NOW_MS), message(2, "nd_c", due_at=NOW_MS + 9))
     db = any_hub.hub.db
     async with db.read() as conn:
-        found = await notify_lanes.waiting_destinations(conn, NOW_MS, but_not=())
+        found = await notify_lanes.waiting_destinations(conn, NOW_MS, Busy(), doubtful=True)
     assert [name for _, name in found] == ["nd_a", "nd_b"]
     mine, rival = Lane(ORG, "nd_a", "mine"), Lane(ORG, "nd_a", "rival")
     async with db.write() as conn:
         assert await notify_lanes.take(conn, mine, NOW_MS)
         assert not await notify_lanes.take(conn, rival, NOW_MS + LANE_MS - 1)
-        found = await notify_lanes.waiting_destinations(conn, NOW_MS, but_not=())
+        found = await notify_lanes.waiting_destinations(conn, NOW_MS, Busy(), doubtful=True)
         assert [name for _, name in found] == ["nd_b"]
         # Its holder has died.
         assert await notify_lanes.take(conn, rival, NOW_MS + LANE_MS)
@@ -103,7 +113,7 @@ async def test_attempt_is_begun_by_one_of_two(any_hub: HubUnderTest) -> None:
     await put(any_hub, new)
     db = any_hub.hub.db
     async with db.read() as conn:
-        stored = await notify_messages.get_message(conn, ORG, new.id)
+        stored = await notify_messages.get_message(conn, ORG, new.id, ALL)
     assert stored is not None
     async with db.write() as conn:
         assert await notify_attempts.begin(conn, stored, "{}", NOW_MS) == 1
@@ -124,7 +134,7 @@ async def test_old_and_supernumerary_messages_are_forgotten_but_none_that_waits(
     await put(any_hub, *old, *new)
     db = any_hub.hub.db
     async with db.write() as conn:
-        stored = await notify_messages.get_message(conn, ORG, new[0].id)
+        stored = await notify_messages.get_message(conn, ORG, new[0].id, ALL)
         assert stored is not None
         await notify_attempts.begin(conn, stored, "{}", NOW_MS)
         assert await notify_messages.drop_pending(conn, ORG, "nd_a", NOW_MS) == 13
@@ -133,7 +143,7 @@ async def test_old_and_supernumerary_messages_are_forgotten_but_none_that_waits(
     async with db.write() as conn:
         gone = await notify_messages.forget_settled(conn, ORG, "nd_a", before_ms=cut, keep_rows=8)
         assert gone == 5
-        left = await notify_messages.list_messages(conn, ORG, "nd_a")
+        left = await notify_messages.list_messages(conn, ORG, "nd_a", floors=ALL)
         assert (await notify_attempts.attempts_of(conn, ORG, [new[0].id]))[new[0].id] == []
     assert [row.id for row in left] == [row.id for row in [*reversed(new[2:]), waiting]]
 

@@ -34,6 +34,7 @@ from radar_audit_hub.retention.in_force import read
 from radar_audit_hub.retention.policy import Floors, floors
 from radar_audit_hub.store.database import Connection
 from radar_audit_hub.store.notify_destinations import disabled_ids
+from radar_audit_hub.store.notify_expiry import event_ids_of
 from radar_audit_hub.store.notify_following import (
     Cursor,
     FollowedOrg,
@@ -175,6 +176,10 @@ class Stepper:
                     some = sorted(missing)[first : first + STEP_EVENTS]
                     found = await events_at(conn, org_id, loaded.floors, some)
                     events |= {seen.seq: seen for seen in found}
+        contents = [
+            (draft, content_of(draft, events, org_id=org_id, org_name=loaded.org.name))
+            for draft in drafts
+        ]
         return [
             NewMessage(
                 org_id=org_id,
@@ -185,13 +190,14 @@ class Stepper:
                 kind=kind_of(draft),
                 severity=draft.rule.severity,
                 dedup_key=dedup_key(draft, events),
-                payload=encode(content_of(draft, events, org_id=org_id, org_name=loaded.org.name)),
+                payload=encode(content),
+                event_ids=event_ids_of(event["id"] for event in content.events),
                 created_at=now_ms,
                 due_at=now_ms,
                 # What waited on purpose says nothing of how fast messages are.
                 recorded_at=draft.gathered.until_ms if is_prompt(draft) else None,
             )
-            for draft in drafts
+            for draft, content in contents
         ]
 
     async def _write(

@@ -16,8 +16,10 @@ from radar_audit_hub.changes import Change
 from radar_audit_hub.context import Hub
 from radar_audit_hub.errors import ConflictError, NotFoundError
 from radar_audit_hub.notify.content import Content, encode
+from radar_audit_hub.retention.policy import floors_of
 from radar_audit_hub.store import notify_messages
 from radar_audit_hub.store.notify_destinations import get_destination
+from radar_audit_hub.store.notify_following import get_followed_org
 from radar_audit_hub.store.notify_lanes import LANE_MS
 from radar_audit_hub.store.notify_messages import MESSAGE_PREFIX, Message, NewMessage
 
@@ -42,10 +44,10 @@ async def send_test(
         receiver = await open_receiver(hub, conn, org_id, destination_id, now_ms)
     if receiver is None:
         raise NotFoundError(_GONE)
-    new = _test_message(hub, receiver, now_ms)
+    new, floors = _test_message(hub, receiver, now_ms), floors_of(receiver.governed, now_ms)
     async with hub.db.write() as conn:
         await notify_messages.put_messages(conn, [new])
-        message = await notify_messages.get_message(conn, org_id, new.id)
+        message = await notify_messages.get_message(conn, org_id, new.id, floors)
         begun = None if message is None else await begin(hub, conn, receiver, message)
     if begun is None:
         raise NotFoundError(_GONE)
@@ -81,6 +83,7 @@ def _test_message(hub: Hub, receiver: Receiver, now_ms: int) -> NewMessage:
         severity="info",
         dedup_key=f"test:{message_id}",
         payload=encode(content),
+        event_ids=None,
         created_at=now_ms,
         # It is sent by whoever asked; the job would take it up only if that one died.
         due_at=now_ms + LANE_MS,
@@ -101,7 +104,8 @@ async def replay(
     """Have messages delivered again (one, or those made in [`from_ms`, `to_ms`) in `states`).
 
     Each is a new row under the webhook-id of the old one, since to a receiver it is the same
-    message: who has it already may pass it over. The org must be locked; after the commit
+    message: who has it already may pass it over. What shows an event that has expired is no more.
+    The org must be locked; after the commit
     `hub.deliveries.wake()`. Returns how many there are; at most 1,000, the newest. Raises
     NotFoundError, ConflictError where the destination is disabled.
     """
@@ -110,8 +114,9 @@ async def replay(
         raise NotFoundError(_GONE)
     if destination.disabled_at is not None:
         raise ConflictError("the destination is disabled; enable it before a replay")
+    floors = floors_of(await get_followed_org(change.conn, org_id), change.now_ms)
     if message_id is not None:
-        found = await notify_messages.get_message(change.conn, org_id, message_id)
+        found = await notify_messages.get_message(change.conn, org_id, message_id, floors)
         if found is None or found.destination_id != destination_id:
             raise NotFoundError("there is no such message")
         wanted = [found]
@@ -120,6 +125,7 @@ async def replay(
             change.conn,
             org_id,
             destination_id,
+            floors=floors,
             states=states,
             from_ms=from_ms,
             to_ms=to_ms,

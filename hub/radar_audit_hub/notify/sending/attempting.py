@@ -23,10 +23,12 @@ from radar_audit_hub.notify.channels.request import Request, Told, shown
 from radar_audit_hub.notify.content import decode
 from radar_audit_hub.notify.signing import SigningKeyError
 from radar_audit_hub.policy.releasing import ACTION
+from radar_audit_hub.retention.policy import floors_of
 from radar_audit_hub.store import notify_attempts
 from radar_audit_hub.store.control import lock_org
 from radar_audit_hub.store.database import Connection
 from radar_audit_hub.store.notify_attempts import Ended, Outcome
+from radar_audit_hub.store.notify_expiry import drop_expired, may_have_expired
 from radar_audit_hub.store.notify_lanes import Lane, renew
 from radar_audit_hub.store.notify_messages import Message, drop_pending
 
@@ -39,6 +41,7 @@ from .verdict import Verdict
 DAY_MS = 86_400_000
 # A message that fails for the first time after a long silence does not disable its destination.
 _DISABLING_ATTEMPTS = 3
+SLOW_MS = 2_000  # a receiver that takes longer is one of those that have few lanes
 OnDisabled = Callable[[Hub, str, str, str], Awaitable[None]]
 _logger = logging.getLogger(__name__)
 
@@ -56,6 +59,11 @@ class Tried:
         """Whether the receiver took it."""
         return self.sent.verdict.result == "delivered"
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether it took so long that others must not have to wait for its like."""
+        return self.duration_ms > SLOW_MS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
@@ -72,17 +80,30 @@ async def begin(
 ) -> Begun | None:
     """Note a message's next attempt in the caller's transaction, which must commit before `send`.
 
-    None if somebody else makes it, or the lane was lost.
+    None if somebody else makes it, the lane was lost, or what it tells of has expired.
     """
     request, hindrance = _rendered(hub, receiver, message)
     text = "{}" if request is None else shown(request)
     now_ms = hub.now_ms()
     if lane is not None and not await renew(conn, lane, now_ms):
         return None
+    await _drop_expired(conn, receiver, message, now_ms)
     number = await notify_attempts.begin(conn, message, text, now_ms)
     if number is None:
         return None
     return Begun(message=message, number=number, request=request, hindrance=hindrance)
+
+
+async def _drop_expired(
+    conn: Connection, receiver: Receiver, message: Message, now_ms: int
+) -> None:
+    """Drop all that waits for a destination and has expired, where `message` may have."""
+    floors = floors_of(receiver.governed, now_ms)
+    if not may_have_expired(message.event_ids, floors):
+        return
+    org_id, destination_id = message.org_id, message.destination_id
+    if dropped := await drop_expired(conn, org_id, floors, now_ms, destination_id):
+        await notify_attempts.note_dropped(conn, org_id, dropped, now_ms)
 
 
 async def make(
@@ -97,7 +118,8 @@ async def make(
 ) -> tuple[Tried, Begun | None]:
     """Send an attempt that is begun and note how it went; return that, and what is begun next.
 
-    After a delivery `then` is begun in the transaction that notes it: one for each message.
+    After a delivery `then` is begun in the transaction that notes it: one for each message. After
+    a slow one it is not, so that its receiver holds no lane that others wait for.
     `is_last`: no other attempt follows if this one fails.
     """
     began = time.monotonic()
@@ -110,7 +132,7 @@ async def make(
     async with changing_by_itself(hub) as change:
         reason = await _note(hub, change, receiver, begun, tried, is_last=is_last)
         following = None
-        if then is not None and tried.delivered:
+        if then is not None and tried.delivered and not tried.is_slow:
             following = await begin(hub, change.conn, receiver, then, lane)
     _count(hub, receiver, begun.message, tried)
     if reason is None:

@@ -2,7 +2,8 @@
 
 Owns the loop, its bounds and its gauges. Started by `app.py` on every replica; a lane is worked by
 one replica at a time. Work is done at least once: whoever dies leaves a lane that runs out, and
-another attempt follows under the same id. Never decides what is told to whom.
+another attempt follows under the same id. Receivers that are doubtful, since they may hang, have
+half of the lanes at most: those that work always find room. Never decides what is told to whom.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ from typing import NoReturn
 
 from radar_audit_hub.context import Hub
 from radar_audit_hub.errors import UnavailableError
-from radar_audit_hub.store import notify_attempts, notify_lanes, notify_messages
-from radar_audit_hub.store.notify_lanes import Lane
+from radar_audit_hub.store import notify_attempts, notify_expiry, notify_lanes, notify_messages
+from radar_audit_hub.store.database import Connection
+from radar_audit_hub.store.holds import expiry_of
+from radar_audit_hub.store.notify_lanes import Busy, Lane
 
 from .attempting import DAY_MS, OnDisabled, Tried, begin, make
 from .receivers import open_receiver
 from .schedule import rest_ms
+from .sharing import Place, Shares
 
-AT_ONCE = 64  # lanes that one replica works at the same time
-AT_ONCE_PER_ORG = 16  # of them, so that one org's dead receivers delay no other org's
 TURN_MESSAGES = 32  # of a lane, before others that wait get their turn
 POLL_SECONDS = 1.0
 LOG_EVERY = 60  # polls between two log lines about the same trouble
@@ -31,6 +33,7 @@ MEASURE_EVERY = 15  # polls between two looks at the whole table
 FORGET_EVERY = 600  # polls between two rounds of forgetting
 _LOCKED_REST_MS = 60_000  # while the hub's key does not open a secret
 _MAX_COUNTED = 10_000
+_MAX_SLOW = 1_000
 _logger = logging.getLogger(__name__)
 
 
@@ -64,53 +67,65 @@ async def run_forever(
 
 
 class SendingJob:
-    """The lanes that one replica works now: never more than AT_ONCE."""
+    """The lanes that one replica works now: never more than `sharing.AT_ONCE`."""
 
     def __init__(self, hub: Hub, on_disabled: OnDisabled | None = None) -> None:
         """Begin nothing yet."""
         self._hub, self._on_disabled = hub, on_disabled
-        self._running: dict[str, tuple[str, asyncio.Task[None]]] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._shares = Shares()
         self._failures: Counter[str] = Counter()  # in a row, by destination
+        self._slow: dict[str, None] = {}  # destinations that took long the last time
 
     async def begin_due(self) -> int:
         """Take as many lanes with due messages as there is room for; return how many."""
-        free = AT_ONCE - len(self._running)
         now_ms = self._hub.now_ms()
-        async with self._hub.db.read() as conn:
-            if free <= 0 or not await notify_lanes.any_due(conn, now_ms):
-                return 0
-            waiting = await notify_lanes.waiting_destinations(
-                conn, now_ms, but_not=self._running.keys()
-            )
-        lanes = self._chosen(waiting, free)
-        if not lanes:
-            return 0
-        async with self._hub.db.write() as conn:
-            taken = [lane for lane in lanes if await notify_lanes.take(conn, lane, now_ms)]
+        chosen: list[Place] = []
+        taken: list[Lane] = []
+        try:
+            async with self._hub.db.read() as conn:
+                if not self._shares.room(doubtful=False):
+                    return 0
+                if not await notify_lanes.any_due(conn, now_ms):
+                    return 0
+                # The doubtful first: they leave room, and are tried even if the others fill it.
+                chosen += await self._choose(conn, now_ms, doubtful=True)
+                chosen += await self._choose(conn, now_ms, doubtful=False)
+            if chosen:
+                lanes = [Lane(*place, self._hub.random_bytes(12).hex()) for place in chosen]
+                async with self._hub.db.write() as conn:
+                    taken = [lane for lane in lanes if await notify_lanes.take(conn, lane, now_ms)]
+        finally:
+            mine = {lane.destination_id for lane in taken}
+            for _, destination_id in chosen:
+                if destination_id not in mine:
+                    self._shares.give_back(destination_id)
         for lane in taken:
             task = asyncio.create_task(self._work(lane), name=f"deliver {lane.destination_id}")
-            self._running[lane.destination_id] = lane.org_id, task
+            self._running[lane.destination_id] = task
         return len(taken)
 
-    def _chosen(self, waiting: list[tuple[str, str]], free: int) -> list[Lane]:
-        by_org = Counter(org_id for org_id, _ in self._running.values())
-        lanes: list[Lane] = []
-        for org_id, destination_id in waiting:
-            if by_org[org_id] < AT_ONCE_PER_ORG and len(lanes) < free:
-                by_org[org_id] += 1
-                lanes.append(Lane(org_id, destination_id, self._hub.random_bytes(12).hex()))
-        return lanes
+    async def _choose(self, conn: Connection, now_ms: int, *, doubtful: bool) -> list[Place]:
+        if self._shares.room(doubtful=doubtful) <= 0:
+            return []
+        busy = Busy(
+            destinations=self._running.keys(),
+            orgs=self._shares.full_orgs(doubtful=doubtful),
+            slow=self._slow.keys(),
+        )
+        waiting = await notify_lanes.waiting_destinations(conn, now_ms, busy, doubtful=doubtful)
+        return self._shares.choose(waiting, doubtful=doubtful)
 
     async def drain(self) -> None:
         """Do all that is due now, and return once no lane is worked."""
         while await self.begin_due() or self._running:
-            tasks = [task for _, task in self._running.values()]
+            tasks = list(self._running.values())
             if tasks:
                 await asyncio.wait(tasks)
 
     async def stop(self) -> None:
         """Break off what is under way; it is tried again."""
-        tasks = [task for _, task in self._running.values()]
+        tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
         if tasks:
@@ -131,6 +146,7 @@ class SendingJob:
                 async with self._hub.db.write() as conn:
                     await notify_lanes.release(conn, lane, until_ms or self._hub.now_ms())
             self._running.pop(lane.destination_id, None)
+            self._shares.give_back(lane.destination_id)
             self._hub.deliveries.wake()  # for whoever waits for room
 
     async def _turn(self, lane: Lane) -> int:
@@ -160,6 +176,7 @@ class SendingJob:
 
     def _rest(self, destination_id: str, tried: Tried) -> int:
         """Return until when the receiver is to rest after an attempt (Unix ms; 0: not)."""
+        self._note_pace(destination_id, tried)
         if tried.delivered or tried.disabled:
             self._failures.pop(destination_id, None)
             return 0
@@ -168,6 +185,14 @@ class SendingJob:
         self._failures[destination_id] += 1
         asked = tried.sent.verdict.retry_after_ms
         return self._hub.now_ms() + rest_ms(self._failures[destination_id], asked)
+
+    def _note_pace(self, destination_id: str, tried: Tried) -> None:
+        """Remember who takes long to answer; whoever fails is known by the row."""
+        self._slow.pop(destination_id, None)
+        if tried.is_slow:
+            self._slow[destination_id] = None
+        if len(self._slow) > _MAX_SLOW:
+            del self._slow[next(iter(self._slow))]
 
     async def _tell_disabled(self, hub: Hub, org_id: str, destination_id: str, reason: str) -> None:
         if self._on_disabled is None:
@@ -193,6 +218,8 @@ class SendingJob:
             await notify_lanes.forget_lanes(conn, now_ms)
         async with self._hub.db.read() as conn:
             found = await notify_messages.destination_ids(conn)
+        for org_id in sorted({org_id for org_id, _ in found}):
+            await self._forget_expired(org_id, now_ms)
         for org_id, destination_id in found:
             gone = 1
             while gone:
@@ -204,3 +231,21 @@ class SendingJob:
                         before_ms=now_ms - settings.log_days * DAY_MS,
                         keep_rows=settings.log_rows,
                     )
+
+    async def _forget_expired(self, org_id: str, now_ms: int) -> None:
+        """Forget an org's messages that show what the retention may delete, waiting ones, too.
+
+        Three transactions, so that none waits for a row while it holds another that an attempt
+        which ends now may want.
+        """
+        async with self._hub.db.read() as conn:
+            floors = (await expiry_of(conn, org_id, now_ms)).floors
+        async with self._hub.db.write() as conn:
+            dropped = await notify_expiry.drop_expired(conn, org_id, floors, now_ms)
+        if dropped:
+            async with self._hub.db.write() as conn:
+                await notify_attempts.note_dropped(conn, org_id, dropped, now_ms)
+        gone = 1
+        while gone:
+            async with self._hub.db.write() as conn:
+                gone = await notify_expiry.forget_expired(conn, org_id, floors)

@@ -15,17 +15,20 @@ from radar_audit_hub.context import Hub
 from radar_audit_hub.policy.secret_parts import Secret
 from radar_audit_hub.policy.settling import read_document
 from radar_audit_hub.policy.storing import opened
+from radar_audit_hub.retention.policy import Governed
 from radar_audit_hub.store.control import Org, get_org
 from radar_audit_hub.store.database import Connection
 from radar_audit_hub.store.notify_destinations import DestinationRow, get_destination
+from radar_audit_hub.store.notify_following import get_followed_org
 from radar_audit_hub.store.owners import get_owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receiver:
-    """A destination that is open; `muted`: only a test is sent."""
+    """A destination that is open; `muted`: only a test is sent; `governed` says how events age."""
 
     org: Org
+    governed: Governed
     row: DestinationRow
     target: Destination
     secret: Secret = field(repr=False)
@@ -52,6 +55,7 @@ async def open_receiver(
     secrets = opened(hub.sealer, owner) if owner.secrets is not None else {}
     return Receiver(
         org=org,
+        governed=await get_followed_org(conn, org_id),
         row=row,
         target=target,
         secret=secrets.get(row.name, Secret()),
