@@ -14,6 +14,7 @@ import pytest
 from radar_audit_cli.main import run
 
 from tests.cli.contract_hub import TOKEN, ContractHub
+from tests.cli.kubectl_stand_in import KubectlStandIn, well
 
 PROGRAM = str(Path(sys.executable).with_name("radar-audit"))
 
@@ -74,3 +75,11 @@ def program() -> Cli:
         return Result(done.returncode, done.stdout, done.stderr)
 
     return runs
+
+
+@pytest.fixture
+def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KubectlStandIn:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return KubectlStandIn(folder, well())

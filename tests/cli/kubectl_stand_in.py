@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,11 @@ OURS = ("-n", "radar-audit", "-l", "app.kubernetes.io/part-of=radar-audit")
 PODS = ("get", "pods", "-o", "json", *RADAR)
 DEPLOYMENTS = ("get", "deployments", "-o", "json", *RADAR)
 OUR_DEPLOYMENTS = ("get", "deployments", "-o", "json", *OURS)
+SOURCES = ("get", "deployments,daemonsets", "-o", "json", "-A", *OURS[2:])
+SOURCES_HERE = ("get", "deployments,daemonsets", "-o", "json", *OURS)
+POLICIES = (
+    "get", "mutatingadmissionpolicies.admissionregistration.k8s.io", "-o", "json", *OURS[2:],
+)  # fmt: skip
 NAMESPACE = ("get", "namespace", "radar", "-o", "json")
 ROLES = (
     "get", "clusterroles.rbac.authorization.k8s.io", "-o", "json",
@@ -53,6 +59,10 @@ ROLES = (
 CRDS = ("get", "customresourcedefinitions.apiextensions.k8s.io", "-o", "json")
 AUDITHUBS = ("get", "audithubs.audit.radarhq.io", "-o", "json")
 VERSION = ("version", "-o", "json")
+FORBIDDEN = (
+    'Error from server (Forbidden): {what} is forbidden: User "bob" cannot {verb} resource '
+    '"{what}" in API group "" in the namespace "radar"\n'
+)
 METRICS = ("get", "--raw", "/api/v1/namespaces/radar/pods/radar-0:9281/proxy/metrics")
 
 
@@ -175,7 +185,29 @@ def _crd(name: str) -> dict[str, Any]:
     }
 
 
+def log_reader(ready: int) -> dict[str, Any]:
+    """The DaemonSet that reads the API server's log, in a namespace of its own; as a list."""
+    labels = {"app.kubernetes.io/component": "collector-log"}
+    meta = {"name": "radar-audit-collector-log", "namespace": "audit-log", "labels": labels}
+    return _list(_deployment("hub"), {"metadata": meta, "status": {"numberReady": ready}})
+
+
+def injecting(label: str) -> dict[str, Any]:
+    """The policy by which the API server puts the gateway into pods with a label; as a list."""
+    chosen = {"objectSelector": {"matchLabels": {label: "true"}}}
+    meta = {"name": "radar-audit-gateway-radar-audit"}
+    return _list({"metadata": meta, "spec": {"matchConstraints": chosen}})
+
+
 def audithub(status: str, reason: str, message: str) -> dict[str, Any]:
     """An AuditHub with its condition Ready."""
     condition = {"type": "Ready", "status": status, "reason": reason, "message": message}
     return {"metadata": {"name": "main"}, "status": {"conditions": [condition]}}
+
+
+def told(cli: Callable[..., Any], *arguments: str) -> tuple[int, dict[str, tuple[str, str]]]:
+    """Run `doctor` once; return its exit code, and the state and sentence of each check."""
+    result = cli("doctor", "-o", "json", "--wait", "0", *arguments)
+    found = json.loads(result.out)
+    assert found["ok"] is (result.code == 0)
+    return result.code, {row["check"]: (row["state"], row["message"]) for row in found["checks"]}

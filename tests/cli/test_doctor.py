@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,24 +14,9 @@ from radar_audit_cli.doctor.objects import image_version
 
 from tests.cli import kubectl_stand_in as answers
 from tests.cli.conftest import Cli
-from tests.cli.kubectl_stand_in import KubectlStandIn, audithub, metrics, well
+from tests.cli.kubectl_stand_in import FORBIDDEN, KubectlStandIn, audithub, metrics, told
 
 World = dict[tuple[str, ...], Any]
-
-
-@pytest.fixture
-def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KubectlStandIn:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-    return KubectlStandIn(folder, well())
-
-
-def told(cli: Cli, *arguments: str) -> tuple[int, dict[str, tuple[str, str]]]:
-    result = cli("doctor", "-o", "json", "--wait", "0", *arguments)
-    found = json.loads(result.out)
-    assert found["ok"] is (result.code == 0)
-    return result.code, {row["check"]: (row["state"], row["message"]) for row in found["checks"]}
 
 
 def test_a_radar_that_is_well_has_nothing_but_ok(kubectl: KubectlStandIn, cli: Cli) -> None:
@@ -238,12 +222,6 @@ def test_an_old_cluster_is_told(kubectl: KubectlStandIn, cli: Cli) -> None:
     assert code == 1
     assert "needs Kubernetes 1.29" in found["cluster"][1]
     assert found["gateway-present"][0] == "ok"
-
-
-FORBIDDEN = (
-    'Error from server (Forbidden): {what} is forbidden: User "bob" cannot {verb} resource '
-    '"{what}" in API group "" in the namespace "radar"\n'
-)
 
 
 def test_a_right_that_is_lacking_is_named_and_is_no_failure(

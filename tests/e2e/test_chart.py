@@ -180,6 +180,9 @@ def test_a_pod_label_brings_the_gateway_where_the_api_server_can_do_it(world: Ch
         terminal.type()
         terminal.leave()
     await_actions(world, "labelled@example.com", "pod.exec_started", "pod.exec_ended")
+    with world.forwarded():
+        told = json.loads(world.type("radar-audit doctor -o json"))
+    assert not [check for check in told["checks"] if check["state"] != "ok"]
 
 
 def test_an_uninstall_keeps_the_log_and_the_custom_resources(world: ChartWorld) -> None:

@@ -6,6 +6,7 @@ that is lacking becomes the state unknown with the right's name.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,14 +15,15 @@ from typing import Any, TypeVar
 from radar_audit_cli.connection import Connection
 from radar_audit_cli.errors import CliError
 
-from . import hub_api, parts, radar
-from .findings import Finding, fail, unknown
+from . import hub_api, injection, parts, radar, sources
+from .findings import Finding, fail, ok, unknown
 from .kubectl import Kubectl, KubectlError
 from .objects import at, living, name_of, sidecar_of
 
 METRICS_PORT = 9281
 MAX_PODS = 5  # whose figures are read
 _LOOK_AGAIN_SECONDS = 0.5
+_OURS = "app.kubernetes.io/part-of=radar-audit"
 T = TypeVar("T")
 
 
@@ -67,13 +69,39 @@ class _Fetched:
         )
 
     def ours(self) -> list[Any]:
-        selector = "app.kubernetes.io/part-of=radar-audit"
         return self._once(
             "ours",
             lambda: self.kubectl.items(
-                "deployments", namespace=self.place.namespace, selector=selector
+                "deployments", namespace=self.place.namespace, selector=_OURS
             ),
         )
+
+    def audit_sources(self) -> dict[str, bool]:
+        """Ask only where a gateway is missing; none where one may not look."""
+        if radar.all_have_gateway(self.pods()):
+            return {}
+        return self._once("sources", self._find_sources)
+
+    def _find_sources(self) -> dict[str, bool]:
+        """Look everywhere, as the log's collector has a namespace of its own; else in ours."""
+        items, kinds = self.kubectl.items, sources.KINDS
+        with contextlib.suppress(KubectlError):
+            return sources.audit_sources(items(kinds, everywhere=True, selector=_OURS))
+        with contextlib.suppress(KubectlError):
+            found = items(kinds, namespace=self.place.namespace, selector=_OURS)
+            return sources.audit_sources(found)
+        return {}
+
+    def inject_labels(self) -> list[Any]:
+        """The pod labels by which the API server puts the gateway in."""
+        return self._once("labels", self._find_inject_labels)
+
+    def _find_inject_labels(self) -> list[Any]:
+        """The default one is taken for good where the policies cannot be read."""
+        policies: list[Any] = []
+        with contextlib.suppress(KubectlError):
+            policies = self.kubectl.items(injection.POLICIES, selector=_OURS)
+        return injection.labels_of(policies)
 
     def figures(self) -> dict[str, dict[str, float]]:
         return self._once("figures", self._read_figures)
@@ -151,8 +179,11 @@ def _cluster(kubectl: Kubectl) -> tuple[Finding, bool]:
 def _checks(
     kubectl: Kubectl, got: _Fetched, place: Place, own_version: str
 ) -> Iterator[tuple[str, Callable[[], Finding]]]:
-    yield "gateway-present", lambda: radar.gateway_present(got.pods(), place.told)
-    yield "radar-values", lambda: radar.values_present(got.deployments(), place.told)
+    yield (
+        "gateway-present",
+        lambda: radar.gateway_present(got.pods(), place.told, got.audit_sources()),
+    )
+    yield "radar-values", lambda: _radar_values(got, place)
     yield "gateway-ready", lambda: radar.gateway_ready(got.pods())
     yield "calls-pass", lambda: radar.calls_pass(got.figures())
     yield "hub-from-gateway", lambda: radar.delivered(got.figures())
@@ -161,7 +192,7 @@ def _checks(
     yield (
         "pod-security",
         lambda: radar.pod_security(
-            kubectl.one("namespace", place.radar_namespace), got.deployments()
+            kubectl.one("namespace", place.radar_namespace), got.deployments(), got.pods()
         ),
     )
     crds = "customresourcedefinitions.apiextensions.k8s.io"
@@ -170,6 +201,21 @@ def _checks(
     yield "operator", lambda: parts.part_runs("operator", got.ours(), place.namespace)
     yield "audithubs", lambda: parts.audithubs_ready(kubectl.items(parts.CRDS[0]))
     yield "versions", lambda: parts.versions_fit(own_version, got.ours(), got.pods())
+
+
+def _radar_values(got: _Fetched, place: Place) -> Finding:
+    """Judge the template; where it has nothing of ours by design, what stands in its place."""
+    deployments = got.deployments()
+    bare = injection.without_gateway(deployments)
+    if bare and injection.are_labelled(bare, got.inject_labels()):
+        put_in = injection.put_in("radar-values", bare, got.pods())
+        others = [each for each in deployments if each not in bare]
+        if put_in.state != "ok" or not others:
+            return put_in
+        return radar.values_present(others, place.told)
+    if bare and any(got.audit_sources().values()):
+        return ok("radar-values", "Radar's Deployment has none, as the API server's audit is read")
+    return radar.values_present(deployments, place.told)
 
 
 def _look(check: str, look: Callable[[], Finding]) -> Finding:

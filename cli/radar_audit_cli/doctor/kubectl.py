@@ -45,10 +45,21 @@ class Kubectl:
     timeout_seconds: float = 10.0
     program: str = "kubectl"
 
-    def items(self, kind: str, *, namespace: str | None = None, selector: str = "") -> list[Any]:
-        """Return the objects of a kind, of one namespace or cluster-wide. Raises KubectlError."""
+    def items(
+        self,
+        kind: str,
+        *,
+        namespace: str | None = None,
+        everywhere: bool = False,
+        selector: str = "",
+    ) -> list[Any]:
+        """Return the objects of a kind that has no namespaces, or of one of them, or everywhere.
+
+        Raises KubectlError.
+        """
         arguments = ["get", kind, "-o", "json"]
         arguments += ["-n", namespace] if namespace else []
+        arguments += ["-A"] if everywhere else []
         arguments += ["-l", selector] if selector else []
         found = self._json(arguments).get("items")
         return found if isinstance(found, list) else []

@@ -37,8 +37,17 @@ _MANY_EVENTS = 1000
 _SAMPLE = re.compile(r"^radar_audit_collector_(\w+?)(?:\{(.*)\})? (\S+)\s*$")
 
 
-def gateway_present(pods: list[Any], where: str) -> Finding:
-    """Check that every pod of Radar's has the gateway, and that Radar looks for it."""
+def all_have_gateway(pods: list[Any]) -> bool:
+    """Tell whether every pod of Radar's that runs has the gateway."""
+    return all(sidecar_of(at(pod, "spec")) is not None for pod in living(pods))
+
+
+def gateway_present(pods: list[Any], where: str, audit_sources: Mapping[str, bool]) -> Finding:
+    """Check that every pod of Radar's has the gateway, and that Radar looks for it.
+
+    `audit_sources` are the collectors of the API server's audit, by name whether they are ready:
+    with one, a pod without the gateway is recorded all the same.
+    """
     check = "gateway-present"
     alive = list(living(pods))
     if not alive:
@@ -47,6 +56,19 @@ def gateway_present(pods: list[Any], where: str) -> Finding:
             f"no pod of Radar's is found ({where}); say --radar-namespace and --radar-selector",
         )
     without = [name_of(pod) for pod in alive if sidecar_of(at(pod, "spec")) is None]
+    ready = [name for name, is_ready in audit_sources.items() if is_ready]
+    if without and ready:
+        return warn(
+            check,
+            f"no gateway in {named(without)}: its terminals are recorded from the API server's "
+            f"audit alone, by {named(ready)}; if it is to have the gateway, too, {VALUES_HINT}",
+        )
+    if without and audit_sources:
+        return fail(
+            check,
+            f"no gateway in {named(without)}, and {named(audit_sources)}, which would read the API "
+            "server's audit, is not ready; see its log",
+        )
     if without:
         return fail(
             check, f"no gateway in {named(without)}: terminals go unrecorded there; {VALUES_HINT}"
@@ -136,40 +158,44 @@ def pod_exec(roles: list[Any]) -> Finding:
     )
 
 
-def pod_security(namespace: Object, deployments: list[Any]) -> Finding:
-    """Check the gateway against the Pod Security level that Radar's namespace enforces."""
+def pod_security(namespace: Object, deployments: list[Any], pods: list[Any]) -> Finding:
+    """Check the gateway against the Pod Security level that Radar's namespace enforces.
+
+    It is looked for in pods, too: one that the API server put in is there alone.
+    """
     check = "pod-security"
     level = at(namespace, "metadata", "labels", "pod-security.kubernetes.io/enforce")
     where = name_of(namespace)
     if level != "restricted":
         return ok(check, f"the namespace {where} enforces {level or 'no level'}")
-    for deployment in deployments:
-        spec = at(deployment, "spec", "template", "spec")
-        sidecar = sidecar_of(spec)
-        if sidecar is None:
-            continue
-        own, pods = at(sidecar, "securityContext") or {}, at(spec, "securityContext") or {}
-        wrong = [
-            what
-            for what, is_right in (
-                ("runAsNonRoot", own.get("runAsNonRoot", pods.get("runAsNonRoot")) is True),
-                ("allowPrivilegeEscalation", own.get("allowPrivilegeEscalation") is False),
-                ("capabilities", "ALL" in (at(own, "capabilities", "drop") or ())),
-                (
-                    "seccompProfile",
-                    (at(own, "seccompProfile", "type") or at(pods, "seccompProfile", "type"))
-                    in ("RuntimeDefault", "Localhost"),
-                ),
-            )
-            if not is_right
-        ]
+    specs = [(name_of(d), at(d, "spec", "template", "spec")) for d in deployments]
+    specs += [(name_of(pod), at(pod, "spec")) for pod in living(pods)]
+    having = [(name, spec) for name, spec in specs if sidecar_of(spec) is not None]
+    if not having:
+        return unknown(check, "there is no gateway to look at")
+    for name, spec in having:
+        wrong = _not_restricted(spec)
         if wrong:
             return fail(
                 check,
-                f"{where} enforces the restricted level, which the gateway of "
-                f"{name_of(deployment)} breaks by {named(wrong)}; {VALUES_HINT}",
+                f"{where} enforces the restricted level, which the gateway of {name} breaks by "
+                f"{named(wrong)}; {VALUES_HINT}",
             )
     return ok(check, f"the gateway fits the restricted level that {where} enforces")
+
+
+def _not_restricted(spec: Object) -> list[str]:
+    """Return by what the gateway of a pod's spec breaks the restricted level."""
+    own = at(sidecar_of(spec), "securityContext") or {}
+    of_pod = at(spec, "securityContext") or {}
+    seccomp = at(own, "seccompProfile", "type") or at(of_pod, "seccompProfile", "type")
+    judged = (
+        ("runAsNonRoot", own.get("runAsNonRoot", of_pod.get("runAsNonRoot")) is True),
+        ("allowPrivilegeEscalation", own.get("allowPrivilegeEscalation") is False),
+        ("capabilities", "ALL" in (at(own, "capabilities", "drop") or ())),
+        ("seccompProfile", seccomp in ("RuntimeDefault", "Localhost")),
+    )
+    return [what for what, is_right in judged if not is_right]
 
 
 def samples(text: str) -> dict[str, float]:
