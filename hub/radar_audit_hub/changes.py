@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -131,11 +131,19 @@ async def _check_still_good(conn: Connection, caller: Principal) -> None:
 
 
 @asynccontextmanager
-async def changing(request: web.Request, actor: Actor | None) -> AsyncIterator[Change]:
-    """Open the change that a request makes; an error inside leaves neither change nor event."""
-    found = declared(request.match_info.route)
+async def changing(
+    request: web.Request, actor: Actor | None, *, org_id: str | None = None
+) -> AsyncIterator[Change]:
+    """Open the change that a request makes; an error inside leaves neither change nor event.
+
+    It waits for the turn of the actor's org, or of `org_id` where a cluster asks. Raises
+    TooManyRequestsError where too many wait for it.
+    """
+    hub, found = request.app[HUB], declared(request.match_info.route)
     allowed = frozenset(found.events or ()) if found else frozenset[str]()
-    async with _opened(request.app[HUB], actor, allowed) as change:
+    whose = actor.org_id if isinstance(actor, Principal) else org_id
+    turn = nullcontext() if whose is None else hub.turns.take(whose)
+    async with turn, _opened(hub, actor, allowed) as change:
         yield change
 
 

@@ -25,6 +25,7 @@ from .settings import HubSettings
 from .slots import Slots
 from .store import query
 from .store.database import Database
+from .turns import Turns
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Hub:
     outbound: Outbound
     deliveries: Deliveries
     destination_tests: Slots
+    turns: Turns
 
     @cached_property
     def sealer(self) -> Sealer | None:
@@ -95,6 +97,7 @@ class Hub:
             outbound=Outbound(),
             deliveries=Deliveries(settings.notify),
             destination_tests=Slots(MAX_TESTS, "tests of destinations"),
+            turns=Turns(),
         )
 
 

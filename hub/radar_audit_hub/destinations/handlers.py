@@ -58,7 +58,8 @@ async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
     list_name = f"destinations:{caller.org_id}"
     asked = read_only_page(list(request.query.items()), list_name, (str, str))
     after = None if asked.after is None else (str(asked.after[0]), str(asked.after[1]))
-    async with request.app[HUB].db.read() as conn:
+    hub = request.app[HUB]
+    async with hub.turns.take(caller.org_id), hub.db.read() as conn:
         rows = await page_destinations(conn, caller.org_id, after=after, limit=asked.limit + 1)
         page, following = cut(rows, asked, list_name, lambda row: (row.owner_id, row.name))
         answer = await _shown(conn, caller.org_id, page)
@@ -124,6 +125,27 @@ async def delete_destination(request: web.Request) -> web.Response:
     """Take a destination out of the org's own document; its messages that wait are dropped."""
     caller = await require(request, OWNER, scope=SCOPE)
     no_parameters(request)
+async def signing_parts(request: web.Request) -> frozenset[str]:
+    """Return which of `rotation.PARTS` the destination that the path names is signed with.
+
+    Empty where the hub cannot open them. Who asks must be known to be an owner. Raises
+    NotFoundError.
+    """
+    hub = request.app[HUB]
+    async with hub.db.read() as conn:
+        try:
+            secret = await _secret(hub, conn, await named(conn, request))
+        except UnavailableError:
+            return frozenset()
+    return frozenset(name for name in PARTS if getattr(secret, name) is not None)
+
+
+async def _secret(hub: Hub, conn: Connection, row: DestinationRow) -> Secret:
+    """Return a destination's secret. Raises UnavailableError."""
+    owner = await get_owner(conn, row.org_id, row.owner_id)
+    return Secret() if owner is None else opened(hub.sealer, owner).get(row.name, Secret())
+
+
     await remove(request, caller)
     return web.Response(status=204)
 

@@ -85,7 +85,7 @@ async def put_document(request: web.Request) -> web.Response:
         raise _lacks_scope()
     refuse_mistakes(document, is_hub=name.namespace is None)
     try:
-        async with changing(request, None) as change:
+        async with changing(request, None, org_id=caller.org_id) as change:
             answer = await _put(hub, change, caller, request.match_info["owner_id"], document)
             if is_trial:
                 raise _TriedError(answer)
@@ -189,7 +189,7 @@ async def delete_document(request: web.Request) -> web.Response:
     policy = reader.parsed("policy", _policy) or "revert"
     uid = reader.one("uid")
     reader.finish()
-    async with changing(request, None) as change:
+    async with changing(request, None, org_id=caller.org_id) as change:
         org = await change.lock(caller.org_id)
         owner = await get_owner(change.conn, org.id, request.match_info["owner_id"])
         if owner is not None and (uid is None or owner.uid == uid):

@@ -93,7 +93,7 @@ async def load(request: web.Request, caller: Principal) -> dict[str, Any]:
     """Return the org's own document and what is in force, as the API shows it."""
     hub = request.app[HUB]
     now_ms = hub.now_ms()
-    async with hub.db.read() as conn:
+    async with hub.turns.take(caller.org_id), hub.db.read() as conn:
         found = await get_org(conn, caller.org_id)
         if found is None:
             raise NotFoundError("there is no such organization")

@@ -71,7 +71,7 @@ async def settings(request: web.Request) -> web.Response:
     caller = await require_cluster(request, SCOPE_SETTINGS)
     no_parameters(request)
     now_ms = hub.now_ms()
-    async with hub.db.read() as conn:
+    async with hub.turns.take(caller.org_id), hub.db.read() as conn:
         org = await _org(conn, caller)
         settled = await look(conn, org, now_ms=now_ms)
         teller = Teller(conn, org, settled, now_ms, await cluster_names(conn, org.id))
@@ -110,7 +110,7 @@ async def heartbeat(request: web.Request) -> web.Response:
     )
     sent = decode_body(raw, _decoder, _FIELDS)
     _refuse_mistakes(sent)
-    async with changing(request, None) as change:
+    async with changing(request, None, org_id=caller.org_id) as change:
         org = await change.lock(caller.org_id)
         await check_still_good(change, caller)
         settled = await look(change.conn, org, now_ms=change.now_ms)

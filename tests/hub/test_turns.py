@@ -1,0 +1,77 @@
+"""One org's requests wait for one another without holding what other orgs need."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from radar_audit_hub.errors import TooManyRequestsError
+from radar_audit_hub.turns import Turns
+
+from tests.support.hub_builder import ORG, HubUnderTest, running_hub
+from tests.support.policy_agents import operator
+
+PATH = f"/api/orgs/{ORG}"
+
+
+async def test_an_org_has_one_turn_at_a_time_and_others_have_theirs() -> None:
+    turns, order = Turns(), list[str]()
+
+    async def work(org_id: str, name: str) -> None:
+        async with turns.take(org_id):
+            order.append(name)
+
+    async with turns.take("org_1"):
+        waiting = [asyncio.create_task(work("org_1", name)) for name in ("first", "second")]
+        await asyncio.sleep(0)
+        await work("org_2", "other")
+        assert order == ["other"]
+    await asyncio.gather(*waiting)
+    assert order == ["other", "first", "second"]
+    assert len(turns) == 0
+
+
+async def test_those_who_wait_are_bounded_and_whoever_leaves_makes_room() -> None:
+    turns = Turns(max_waiting=1)
+
+    async def work() -> None:
+        async with turns.take("org_1"):
+            pass
+
+    async with turns.take("org_1"):
+        waiting = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        with pytest.raises(TooManyRequestsError):
+            await work()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        waiting = asyncio.create_task(work())
+    await waiting
+    assert len(turns) == 0
+
+
+@pytest.fixture
+async def small_pool(postgres_url: str) -> AsyncIterator[HubUnderTest]:
+    """A hub over PostgreSQL with few connections."""
+    async with running_hub(postgres_url, migrated=True, database_pool_size=5) as under_test:
+        yield under_test
+
+
+async def test_changes_that_wait_hold_no_connection_that_another_org_needs(
+    small_pool: HubUnderTest,
+) -> None:
+    hub, agent = small_pool, await operator(small_pool)
+    await hub.add_org("org_other")
+    other = await hub.add_person("org_other")
+    async with hub.hub.turns.take(ORG):
+        asked = [
+            *(hub.send("PATCH", PATH, json={"name": f"Name {number}"}) for number in range(20)),
+            *(agent.put(agent.owner(f"p{number}")) for number in range(20)),
+            *(hub.get("/api/agent/settings", token=agent.token) for _ in range(20)),
+        ]
+        waiting = [asyncio.create_task(one) for one in asked]
+        answer = await hub.send("PATCH", "/api/orgs/org_other", token=other, json={"name": "Other"})
+        assert answer.status == 200
+        assert not any(task.done() for task in waiting)
+    assert {(await task).status for task in waiting} == {200}
