@@ -2,8 +2,8 @@
 
 Owns the entry of one session, its durable form, the fingerprint and ids that
 tell sessions apart, and the table with its timers and bounds. Called by
-`sessions` only. Pure: times come in as arguments; never holds a query string,
-argv or a group.
+`sessions`, and by the gateway for its terminals. Pure: times come in as
+arguments; never holds a query string, argv or a group.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import msgspec
 from radar_audit_events.wire import MAX_SESSION_CHARS
 
 from .capture.record import MAX_USER_CHARS, AuditRecord
+from .classify import Verdict
 
 Status = Literal[
     "open", "end_held", "denied_held", "panic_held", "closed", "assumed", "denied", "retry"
@@ -98,6 +99,22 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 _ENTRY = msgspec.msgpack.Decoder(Entry)
+
+
+def open_entry(record: AuditRecord, verdict: Verdict) -> Entry:
+    """Return the entry of a session that a request opens; its stage's stamps are the caller's."""
+    return Entry(
+        status="open",
+        fingerprint=fingerprint_of(record),
+        due_ms=0,
+        namespace=record.namespace,
+        pod=record.pod,
+        container=record.container,
+        actor=actor_of(record.impersonated_user),
+        claimed_org=verdict.claimed_org,
+        role=verdict.role,
+        received_us=record.received_us,
+    )
 
 
 def encode_entry(entry: Entry) -> bytes:

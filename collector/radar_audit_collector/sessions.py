@@ -25,11 +25,11 @@ from .session_entries import (
     SessionTable,
     Shelf,
     Status,
-    actor_of,
     collided_id,
     decode_entry,
     encode_entry,
     fingerprint_of,
+    open_entry,
     request_of,
     retry_key_of,
     session_id_of,
@@ -149,18 +149,7 @@ class Sessions:
             return NOTHING
         draft = _Draft()
         session_id, known = self._find(record, draft)
-        fresh = Entry(
-            status="open",
-            fingerprint=fingerprint_of(record),
-            due_ms=0,
-            namespace=record.namespace,
-            pod=record.pod,
-            container=record.container,
-            actor=actor_of(record.impersonated_user),
-            claimed_org=verdict.claimed_org,
-            role=verdict.role,
-            received_us=record.received_us,
-        )
+        fresh = open_entry(record, verdict)
         if verdict.kind == "started":
             self._started(session_id, known, fresh, record, now_ms, draft)
         elif verdict.kind == "ended":

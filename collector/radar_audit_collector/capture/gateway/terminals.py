@@ -18,11 +18,10 @@ from radar_audit_collector.capture.record import AuditRecord
 from radar_audit_collector.classify import Verdict
 from radar_audit_collector.session_entries import (
     Entry,
-    actor_of,
     collided_id,
     decode_entry,
     encode_entry,
-    fingerprint_of,
+    open_entry,
     session_id_of,
 )
 from radar_audit_collector.session_events import closed_event, start_event
@@ -66,7 +65,8 @@ class Terminals:
         """Take a start (`chosen`: its id is the client's); return its session id and the change."""
         record = verdict.record
         assert record is not None
-        entry = _entry(record, verdict)
+        opened = open_entry(record, verdict)  # without a due time, so it never expires
+        entry = msgspec.structs.replace(opened, started_us=record.stage_us)
         session_id = self._free_id(record, entry.fingerprint)
         state: dict[str, bytes | None] = {OPEN_PREFIX + session_id: encode_entry(entry)}
         if chosen:
@@ -116,19 +116,3 @@ def join(changes: list[Change]) -> Change:
     for change in changes:
         state.update(change.state)
     return Change(tuple(event for change in changes for event in change.events), state)
-
-
-def _entry(record: AuditRecord, verdict: Verdict) -> Entry:
-    return Entry(
-        status="open",
-        fingerprint=fingerprint_of(record),
-        due_ms=0,  # it never expires
-        namespace=record.namespace,
-        pod=record.pod,
-        container=record.container,
-        actor=actor_of(record.impersonated_user),
-        claimed_org=verdict.claimed_org,
-        role=verdict.role,
-        received_us=record.received_us,
-        started_us=record.stage_us,
-    )
