@@ -17,15 +17,17 @@ from radar_audit_events.policy_wire import Destination, NotificationSettings
 from radar_audit_hub.auth.access import require
 from radar_audit_hub.auth.principal import ORG_READ_SCOPE, OWNER, Principal
 from radar_audit_hub.changes import Change, changing
-from radar_audit_hub.context import HUB
+from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.declarations import declare
-from radar_audit_hub.errors import ConflictError
+from radar_audit_hub.errors import ConflictError, UnavailableError
 from radar_audit_hub.json_edge import json_document, no_parameters, read_document
 from radar_audit_hub.listing import cut, read_only_page
 from radar_audit_hub.policy.own import OwnPolicy, own_policy, store_own
 from radar_audit_hub.policy.releasing import ACTION
+from radar_audit_hub.policy.secret_parts import Secret
 from radar_audit_hub.policy.settling import ORG_OWNER
 from radar_audit_hub.policy.settling import read_document as read_owner
+from radar_audit_hub.policy.storing import opened
 from radar_audit_hub.store.control import Org
 from radar_audit_hub.store.database import Connection
 from radar_audit_hub.store.notify_destinations import (
@@ -39,6 +41,7 @@ from radar_audit_hub.store.owners import get_owner
 
 from . import log_handlers, shown
 from .naming import named
+from .rotation import PARTS
 from .rules import DestinationChange, refuse_mistakes, with_changed, with_new, without
 
 SCOPE = "policy:write"
@@ -58,8 +61,7 @@ async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
     list_name = f"destinations:{caller.org_id}"
     asked = read_only_page(list(request.query.items()), list_name, (str, str))
     after = None if asked.after is None else (str(asked.after[0]), str(asked.after[1]))
-    hub = request.app[HUB]
-    async with hub.turns.take(caller.org_id), hub.db.read() as conn:
+    async with request.app[HUB].db.read() as conn:
         rows = await page_destinations(conn, caller.org_id, after=after, limit=asked.limit + 1)
         page, following = cut(rows, asked, list_name, lambda row: (row.owner_id, row.name))
         answer = await _shown(conn, caller.org_id, page)
@@ -117,14 +119,11 @@ async def edit(request: web.Request, caller: Principal, asked: DestinationChange
         org, _ = await change.lock_as(caller.org_id, OWNER)
         row = await _own(change, request)
         own = await own_policy(change.conn, org.id)
-        alerts = with_changed(own.notifications, row.name, asked)
+        secret = await _secret(request.app[HUB], change.conn, row)
+        alerts = with_changed(own.notifications, row.name, asked, secret)
         return await _stored(request, change, org, own, alerts, row.name)
 
 
-async def delete_destination(request: web.Request) -> web.Response:
-    """Take a destination out of the org's own document; its messages that wait are dropped."""
-    caller = await require(request, OWNER, scope=SCOPE)
-    no_parameters(request)
 async def signing_parts(request: web.Request) -> frozenset[str]:
     """Return which of `rotation.PARTS` the destination that the path names is signed with.
 
@@ -146,6 +145,10 @@ async def _secret(hub: Hub, conn: Connection, row: DestinationRow) -> Secret:
     return Secret() if owner is None else opened(hub.sealer, owner).get(row.name, Secret())
 
 
+async def delete_destination(request: web.Request) -> web.Response:
+    """Take a destination out of the org's own document; its messages that wait are dropped."""
+    caller = await require(request, OWNER, scope=SCOPE)
+    no_parameters(request)
     await remove(request, caller)
     return web.Response(status=204)
 

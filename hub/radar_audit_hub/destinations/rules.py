@@ -26,6 +26,9 @@ from radar_audit_events.policy_wire import (
 from radar_audit_hub.errors import ConflictError, InvalidBodyError, NotFoundError
 from radar_audit_hub.policy.alerts import CHANNELS, check_alerts
 from radar_audit_hub.policy.mistakes import Mistakes
+from radar_audit_hub.policy.secret_parts import Secret
+
+from .rotation import with_kept_keys
 
 _ALONE = "notifications.destinations[0]"
 
@@ -33,7 +36,8 @@ _ALONE = "notifications.destinations[0]"
 class DestinationChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`PATCH`: what is left out stays; a channel that is given replaces the one there was.
 
-    A channel's secret that is null stays, too. `muted_until` null ends a mute.
+    A channel's secret that is null stays, too (of a webhook's keys: each for itself, see
+    `rotation.py`). `muted_until` null ends a mute.
     """
 
     slack: SlackTarget | msgspec.UnsetType = msgspec.UNSET
@@ -71,14 +75,19 @@ def with_new(alerts: NotificationSettings | None, target: Destination) -> Notifi
 
 
 def with_changed(
-    alerts: NotificationSettings | None, name: str, asked: DestinationChange
+    alerts: NotificationSettings | None, name: str, asked: DestinationChange, secret: Secret
 ) -> NotificationSettings:
-    """Return the alerts with one destination changed. Raises NotFoundError, InvalidBodyError."""
+    """Return the alerts with one destination changed, whose stored secret is `secret`.
+
+    Raises NotFoundError, InvalidBodyError.
+    """
     before = alerts or NotificationSettings()
     old = next((one for one in before.destinations if one.name == name), None)
     if old is None:
         raise NotFoundError("there is no such destination")
     new = msgspec.structs.replace(old, **_changes(asked))
+    if asked.webhook is not msgspec.UNSET and new.webhook is not None:
+        new = msgspec.structs.replace(new, webhook=with_kept_keys(new.webhook, secret))
     refuse_mistakes(new)
     kept = [new if one.name == name else one for one in before.destinations]
     return msgspec.structs.replace(before, destinations=kept)

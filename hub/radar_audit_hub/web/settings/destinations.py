@@ -1,19 +1,19 @@
 """The pages of notifications: all destinations and rules, and one destination in detail.
 
 Owns the handlers of destinations. What a destination may be, and who may change it, is decided by
-`destinations/` and `policy/`; what was delivered to one is in `deliveries.py`, the rules in
-`rules.py`. Never shows a secret but one that the hub has just made, once.
+`destinations/` and `policy/`; the form is `destination_form.py`'s, what was delivered to one is in
+`deliveries.py`, the rules in `rules.py`. Never shows a secret but one that the hub has just made,
+once.
 """
 
 from __future__ import annotations
 
 import base64
+from functools import partial
 from typing import Any
 
 import msgspec
 from aiohttp import web
-from radar_audit_events.errors import FieldError
-from radar_audit_events.ids import format_ms
 from radar_audit_events.policy_wire import Destination
 from radar_audit_events.receiver_keys import SECRET_PREFIX
 
@@ -24,23 +24,25 @@ from radar_audit_hub.destinations import asking
 from radar_audit_hub.destinations import handlers as destinations
 from radar_audit_hub.destinations import log_handlers as log
 from radar_audit_hub.destinations.rules import DestinationChange
-from radar_audit_hub.errors import HubError, InvalidBodyError, TooManyRequestsError
+from radar_audit_hub.errors import HubError, TooManyRequestsError
 from radar_audit_hub.policy import people as policy
 from radar_audit_hub.policy.alerts import CHANNELS
 from radar_audit_hub.policy.releasing import ACTION
-from radar_audit_hub.web import zone_cookie, zones
-from radar_audit_hub.web.forms import Form, as_document, read_form
+from radar_audit_hub.web.forms import NO_MISTAKES, Form, Mistakes, as_document, read_form
 from radar_audit_hub.web.owner_words import owner_words
 from radar_audit_hub.web.rendering import page, see_other
 from radar_audit_hub.web.visits import OrgVisit, org_visit
+from radar_audit_hub.web.zone_cookie import zone_of
 
-from .answering import REFUSED, refusal, renamed
+from . import destination_form
+from .answering import REFUSED, refusal
+from .destination_form import ENVELOPES, SEVERITIES
+from .entries import is_ahead
+from .mending import refused
 
 PAGE = "/orgs/{org_id}/notifications"
 ONE = PAGE + "/destinations/{destination_id}"
 _NEW = PAGE + "/destinations/new"
-SEVERITIES = ("info", "warning", "critical")
-ENVELOPES = ("radar", "cloudevents")
 TITLES = {
     "slack": "Slack",
     "webhook": "Webhook",
@@ -48,7 +50,12 @@ TITLES = {
     "teams": "Microsoft Teams",
     "pagerduty": "PagerDuty",
 }
-_FIELDS = ("name", "url", "routing_key", "to", "signing_secret", "signing_key", "envelope")
+# The fields of the form of a replay, whose handler is in `deliveries.py`.
+REPLAY_LABELS = {
+    "replay_from": "Made from",
+    "replay_to": "Made before",
+    "replay_state": "What became of them",
+}
 _new = msgspec.json.Decoder(Destination)
 _change = msgspec.json.Decoder(DestinationChange)
 _SECRET_BYTES = 32
@@ -65,6 +72,7 @@ async def show_all(request: web.Request) -> web.Response:
         destinations=found["destinations"],
         next_cursor=found["next_cursor"],
         rules=[] if own.notifications is None else own.notifications.rules,
+        is_muted=partial(is_ahead, now_ms=request.app[HUB].now_ms()),
         titles=TITLES,
         owner_words=owner_words,
     )
@@ -83,15 +91,16 @@ def _kind(text: str) -> str:
 def _new_page(
     request: web.Request, kind: str, error: HubError | None = None, form: Form | None = None
 ) -> web.Response:
-    status, mistakes = refusal(error)
+    status, mistakes = _refused(error, kind, is_new=True)
     return page(
         request,
         "settings/new_destination.html",
         status=status,
         mistakes=mistakes,
+        labels=destination_form.labels(kind, is_new=True),
         kind=kind,
         titles=TITLES,
-        typed=_typed(form, None),
+        typed=destination_form.typed(form, None, zone_of(request)),
         severities=SEVERITIES,
         envelopes=ENVELOPES,
     )
@@ -107,64 +116,19 @@ async def create(request: web.Request) -> web.Response:
         raw = request.app[HUB].random_bytes(_SECRET_BYTES)
         made_secret = SECRET_PREFIX + base64.b64encode(raw).decode()
     try:
-        values = {"name": form.text("name"), **_values(request, form, kind, made_secret)}
-        made = await destinations.create(request, visit.caller, as_document(values, _new))
+        values = destination_form.asked(form, kind, zone_of(request), secret=made_secret)
+        asked = as_document({"name": form.text("name"), **values}, _new)
+        made = await destinations.create(request, visit.caller, asked)
     except REFUSED as error:
-        return _new_page(request, kind, _here(error, kind), form)
+        return _new_page(request, kind, error, form)
     if made_secret is None:
         return see_other(request, f"{_address(visit)}/destinations/{made['id']}", "saved")
     return await one_page(request, visit, made, secret=made_secret)
 
 
-def _values(request: web.Request, form: Form, kind: str, secret: str | None) -> dict[str, Any]:
-    """Return what a form says of a destination, as the API's document says it."""
-    target: dict[str, Any]
-    if kind == "email":
-        target = {"to": [line.strip() for line in form.text("to").splitlines() if line.strip()]}
-    elif kind == "pagerduty":
-        target = {"routing_key": form.text("routing_key") or None}
-    elif kind == "webhook":
-        target = {
-            "url": form.text("url"),
-            "signing_secret": form.text("signing_secret") or secret,
-            "signing_key": form.text("signing_key") or None,
-            "envelope": form.text("envelope") or ENVELOPES[0],
-        }
-    else:
-        target = {"url": form.text("url") or None}
-    muted = form.text("muted_until")
-    return {
-        kind: target,
-        "min_severity": form.text("min_severity") or SEVERITIES[0],
-        "muted_until": _time(request, muted) if muted else None,
-    }
-
-
-def _time(request: web.Request, text: str) -> str:
-    try:
-        return format_ms(zones.field_time(text, zone_cookie.zone_of(request)))
-    except ValueError as error:
-        raise InvalidBodyError([FieldError("muted_until", str(error))]) from None
-
-
-def _here(error: HubError, kind: str) -> HubError:
-    """Return a refusal with its fields named as the page's are: without the channel's name."""
-    return renamed(error, lambda field: field.removeprefix(f"{kind}."))
-
-
-def _typed(form: Form | None, found: dict[str, Any] | None) -> dict[str, str]:
-    typed = dict.fromkeys((*_FIELDS, "min_severity", "muted_until"), "")
-    if form is not None:
-        secret = ("signing_secret", "signing_key", "routing_key")
-        return {name: "" if name in secret else form.text(name) for name in typed}
-    if found is not None:
-        target: Destination = found["settings"]
-        typed |= {"name": target.name, "min_severity": target.min_severity}
-        if target.webhook is not None:
-            typed |= {"url": target.webhook.url, "envelope": target.webhook.envelope}
-        if target.email is not None:
-            typed["to"] = "\n".join(target.email.to)
-    return typed
+def _refused(error: HubError | None, kind: str, *, is_new: bool = False) -> tuple[int, Mistakes]:
+    labels = destination_form.labels(kind, is_new=is_new)
+    return refused(error, labels, partial(destination_form.on_page, kind=kind))
 
 
 async def show(request: web.Request) -> web.Response:
@@ -178,25 +142,37 @@ async def one_page(
     visit: OrgVisit,
     found: dict[str, Any],
     *,
-    error: HubError | None = None,
+    status: int = 200,
+    mistakes: Mistakes = NO_MISTAKES,
     form: Form | None = None,
+    again: Form | None = None,
     secret: str | None = None,
     tested: Any = None,
 ) -> web.Response:
-    """Answer with a destination's page; `secret` was made now, `tested` is a test's outcome."""
-    status, mistakes = refusal(error)
+    """Answer with a destination's page.
+
+    `form` is a change that was refused, `again` a replay; `secret` was made now, `tested` is a
+    test's outcome.
+    """
     deliveries: dict[str, Any] = {"deliveries": [], "next_cursor": None}
+    keys = frozenset[str]() if secret is None else frozenset({"signing_secret"})
     if "destination_id" in request.match_info:  # else it was made by this request
         deliveries = await log.listed(request, visit.caller)
+        keys = await destinations.signing_parts(request)
+    settings: Destination = found["settings"]
     return page(
         request,
         "settings/destination.html",
         status=status,
         mistakes=mistakes,
+        labels={**destination_form.labels(found["kind"], is_new=False), **REPLAY_LABELS},
         found=found,
+        keys=keys,
+        is_muted=is_ahead(settings.muted_until, request.app[HUB].now_ms()),
         titles=TITLES,
         owner_words=owner_words,
-        typed=_typed(form, found),
+        typed=destination_form.typed(form, settings, zone_of(request)),
+        again={name: "" if again is None else again.text(name) for name in REPLAY_LABELS},
         severities=SEVERITIES,
         envelopes=ENVELOPES,
         states=log.STATES,
@@ -209,16 +185,20 @@ async def one_page(
 
 
 async def change(request: web.Request) -> web.Response:
-    """Change a destination; a secret that is left empty stays."""
+    """Change a destination; a secret that is left empty stays, and a new one adds to the old."""
     form = await read_form(request)
     visit = await org_visit(request, OWNER)
     found = await destinations.load(request, visit.caller)
+    settings: Destination = found["settings"]
     try:
-        asked = as_document(_values(request, form, found["kind"], None), _change)
-        await destinations.edit(request, visit.caller, asked)
+        if form.text("do") == "end_old" and settings.webhook is not None:
+            values = destination_form.without_old_keys(settings)
+        else:
+            values = destination_form.asked(form, found["kind"], zone_of(request), before=settings)
+        await destinations.edit(request, visit.caller, as_document(values, _change))
     except REFUSED as error:
-        wrong = _here(error, found["kind"])
-        return await one_page(request, visit, found, error=wrong, form=form)
+        status, mistakes = _refused(error, found["kind"])
+        return await one_page(request, visit, found, status=status, mistakes=mistakes, form=form)
     return see_other(request, _of(request), "saved")
 
 
@@ -230,7 +210,8 @@ async def test(request: web.Request) -> web.Response:
     try:
         tested = await log.test(request, visit.caller)
     except (*REFUSED, TooManyRequestsError) as error:
-        return await one_page(request, visit, found, error=error)
+        status, mistakes = refusal(error)
+        return await one_page(request, visit, found, status=status, mistakes=mistakes)
     found = await destinations.load(request, visit.caller)
     return await one_page(request, visit, found, tested=tested)
 
@@ -251,7 +232,8 @@ async def delete(request: web.Request) -> web.Response:
     try:
         await destinations.remove(request, visit.caller)
     except REFUSED as error:
-        return await one_page(request, visit, found, error=error)
+        status, mistakes = refusal(error)
+        return await one_page(request, visit, found, status=status, mistakes=mistakes)
     return see_other(request, _address(visit), "destination_deleted")
 
 

@@ -29,7 +29,8 @@ from radar_audit_hub.web.rendering import page, see_other
 from radar_audit_hub.web.visits import OrgVisit, org_visit
 
 from .answering import REFUSED, refusal, renamed
-from .destinations import PAGE, SEVERITIES
+from .destination_form import SEVERITIES
+from .destinations import PAGE
 
 _NEW = PAGE + "/rules/new"
 _ONE = PAGE + "/rules/{rule}"
