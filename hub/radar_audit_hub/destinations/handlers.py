@@ -61,7 +61,8 @@ async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
     list_name = f"destinations:{caller.org_id}"
     asked = read_only_page(list(request.query.items()), list_name, (str, str))
     after = None if asked.after is None else (str(asked.after[0]), str(asked.after[1]))
-    async with request.app[HUB].db.read() as conn:
+    hub = request.app[HUB]
+    async with hub.turns.take(caller.org_id), hub.db.read() as conn:
         rows = await page_destinations(conn, caller.org_id, after=after, limit=asked.limit + 1)
         page, following = cut(rows, asked, list_name, lambda row: (row.owner_id, row.name))
         answer = await _shown(conn, caller.org_id, page)
