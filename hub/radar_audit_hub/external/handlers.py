@@ -150,7 +150,7 @@ async def _append(
         await change.lock_as(org_id, OWNER)
         await lock_head(conn, org_id)
         stored = await stored_facts(conn, org_id, [_key(row) for row in rows])
-        known = {key: _stored_fact(fact) for key, fact in stored.items()}
+        known = {key: _fact(fact) for key, fact in stored.items()}
         for row in rows:
             before = known.setdefault(_key(row), _fact(row))
             if before != _fact(row):
@@ -171,27 +171,15 @@ def _key(row: PreparedEvent) -> bytes:
     return row.source_key
 
 
-def _fact(row: PreparedEvent) -> Fact:
+def _fact(of: PreparedEvent | StoredFact) -> Fact:
     return (
-        row.id,
-        row.action,
-        row.target_id,
-        row.created_at_ms,
-        _without_token(row.metadata),
-        row.actor_user_id,
-        row.actor_email,
-    )
-
-
-def _stored_fact(fact: StoredFact) -> Fact:
-    return (
-        fact.id,
-        fact.action,
-        fact.target_id,
-        fact.created_at_ms,
-        _without_token(fact.metadata),
-        fact.actor_user_id,
-        fact.actor_email,
+        of.id,
+        of.action,
+        of.target_id,
+        of.created_at_ms,
+        _without_token(of.metadata),
+        of.actor_user_id,
+        of.actor_email,
     )
 
 
