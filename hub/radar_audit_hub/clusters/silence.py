@@ -121,7 +121,9 @@ async def end_sessions_of(hub: Hub, silent: SilentInstance) -> int:
         if org is None or org.deleted_at_ms is not None:
             return 0
         since_ms = now_ms - SILENT_MS
-        held = await sessions_held(conn, silent.org_id, silent.cluster_id, since_ms)
+        held = await sessions_held(
+            conn, silent.org_id, silent.cluster_id, since_ms, silent.open_sessions
+        )
         events, never_begun = await _ends(hub, conn, silent, held)
         await append(conn, silent.org_id, events, now_ms)
         if events:

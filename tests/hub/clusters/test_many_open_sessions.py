@@ -9,6 +9,7 @@ from collections.abc import Awaitable
 import pytest
 from radar_audit_hub.store.collectors import CollectorState, list_collectors, save_collector
 from radar_audit_hub.store.policy_clusters import collectors_of
+from radar_audit_hub.store.silence import sessions_held
 
 from tests.support.hub_builder import ORG, HubUnderTest
 
@@ -61,6 +62,19 @@ async def test_a_look_at_collectors_does_not_load_the_names_of_their_terminals(
     async with crowded.hub.db.read() as conn:
         assert await peak_bytes(list_collectors(conn, ORG, [CLUSTER], 256)) < all_names / 4
         assert await peak_bytes(collectors_of(conn, ORG, CLUSTER)) < all_names / 4
+        held = sessions_held(conn, ORG, CLUSTER, 0, ["of-nobody"])
+        assert await peak_bytes(held) < all_names / 2
+
+
+async def test_terminal_that_any_collector_has_open_is_held(any_hub: HubUnderTest) -> None:
+    await any_hub.add_cluster(ORG, CLUSTER)
+    async with any_hub.hub.db.write() as conn:
+        for number in range(20):
+            await save_collector(conn, state(f"c-{number}", json.dumps([f"s-{number}"])))
+    async with any_hub.hub.db.read() as conn:
+        names = ["s-0", "s-19", "s-20"]
+        assert await sessions_held(conn, ORG, CLUSTER, 1, names) == {"s-0", "s-19"}
+        assert await sessions_held(conn, ORG, CLUSTER, 2, names) == set()
 
 
 async def test_open_terminals_are_counted(any_hub: HubUnderTest) -> None:
