@@ -175,15 +175,36 @@ def test_alerts_can_be_left_out_by_name() -> None:
     assert "no alert is named HubDwn; there are CertificateExpiring," in done.stderr
 
 
-def test_what_the_release_does_not_run_is_not_missed() -> None:
-    values = _ALL | {
-        "hub": {"enabled": False, "url": "https://audit.example.com"},
-        "operator": {"enabled": False},
-        "collector": {"token": {"existingSecret": "token"}},
-    }
-    objects = rendered(values)
-    assert not of_kind(objects, "ServiceMonitor")
-    assert set(NAMES) - set(alerts_of(objects)) == {"HubDown", "OperatorDown"}
+_WEBHOOK = _ALL["collector"]
+_NO_GATEWAY: Object = {"injection": {"mode": "none"}}
+# What is not run, and the alerts that would fire for ever.
+_LAYOUTS: dict[str, tuple[Object, set[str]]] = {
+    "everything": ({}, set()),
+    "the-hub-is-elsewhere": (
+        {
+            "hub": {"enabled": False, "url": "https://audit.example.com"},
+            "operator": {"enabled": False},
+            "collector": {"token": {"existingSecret": "token"}},
+        },
+        {"HubDown", "OperatorDown"},
+    ),
+    "a-hub-for-other-clusters": (
+        {"collector": _NO_GATEWAY}, {"CollectorSilent", "GatewayMissing"},
+    ),
+    "the-webhook-alone": ({"collector": _WEBHOOK | _NO_GATEWAY}, {"GatewayMissing"}),
+    "the-log-alone": (
+        {"collector": {"logTail": {"enabled": True}} | _NO_GATEWAY}, {"GatewayMissing"},
+    ),
+    "a-label": ({"collector": {"injection": {"mode": "admissionPolicy"}}}, set()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", _LAYOUTS)
+def test_what_the_release_does_not_run_is_not_missed(layout: str) -> None:
+    values, left_out = _LAYOUTS[layout]
+    objects = rendered(_ALL | values)
+    assert bool(of_kind(objects, "ServiceMonitor")) == ("HubDown" not in left_out)
+    assert set(NAMES) - set(alerts_of(objects)) == left_out
 
 
 def workloads(objects: list[Object]) -> list[Object]:
