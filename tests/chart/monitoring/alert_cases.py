@@ -326,4 +326,19 @@ CASES = (
         blunt=("[30m])) > 0", "[30m])) > 1000"),
         sharp=("[30m])) > 0", "[30m])) >= 0"),
     ),
+    Case(
+        name="rules_behind",
+        alert="RulesBehind",
+        series={
+            f'{_H}notify_behind_events{{{_AT}, instance="a"}}': "0x8 40x10 0x10 3x40 0x60",
+            f'{_H}notify_behind_events{{{_AT}, instance="b"}}': "0x600",
+        },
+        silent=_at(5, 15, 19, 25, 44, 75, 120),
+        fires=_at(47, 70),
+        labels=_HUB,
+        description="3 events wait to be judged by alert rules, and for 15 minutes some always"
+        " have. Nobody is told of them.",
+        blunt=("> 0", "> 1000"),
+        sharp=("> 0", ">= 0"),
+    ),
 )
