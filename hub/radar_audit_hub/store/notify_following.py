@@ -234,6 +234,35 @@ async def load_memories(
     return found
 
 
+async def orgs_with_memories(conn: AsyncConnection) -> list[str]:
+    """Return the orgs in which any rule counts something."""
+    statement = select(notify_memory.c.org_id).distinct()
+    return list((await conn.execute(statement)).scalars())
+
+
+async def all_memories(conn: AsyncConnection, org_id: str) -> dict[RuleKey, str]:
+    """Return what all rules of an org count, by owner and name."""
+    statement = select(notify_memory).where(notify_memory.c.org_id == org_id)
+    return {(row.owner_id, row.rule): row.memory for row in await conn.execute(statement)}
+
+
+async def replace_memory(
+    conn: AsyncConnection, org_id: str, rule: RuleKey, before: str, after: str | None
+) -> bool:
+    """Write what a rule counts (None: nothing) unless a step has written since; tell whether."""
+    row = (
+        notify_memory.c.org_id == org_id,
+        notify_memory.c.owner_id == rule[0],
+        notify_memory.c.rule == rule[1],
+        notify_memory.c.memory == before,
+    )
+    if after is None:
+        done = await conn.execute(delete(notify_memory).where(*row))
+    else:
+        done = await conn.execute(update(notify_memory).where(*row).values(memory=after))
+    return bool(done.rowcount)
+
+
 async def rules_due(conn: AsyncConnection, org_id: str, now_ms: int) -> set[RuleKey]:
     """Return the rules, by owner and name, for which something waited until now."""
     statement = (

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from radar_audit_hub.notify.following import step
+from radar_audit_hub.notify.following.forgetting import forget_counted
 from radar_audit_hub.notify.following.job import run_forever
+from radar_audit_hub.store.notify_following import all_memories, replace_memory
 
 from tests.support.alerting import OPS, SHELLS, Alerting, told
 from tests.support.hub_builder import ORG, HubUnderTest
@@ -281,3 +283,33 @@ async def test_gauge_says_how_many_events_wait(alerting: Alerting) -> None:
     assert metrics.get_sample_value("radar_audit_hub_notify_behind_events") == 2
     await alerting.messages()
     assert metrics.get_sample_value("radar_audit_hub_notify_messages_total", {"kind": "event"}) == 2
+
+
+async def test_whom_a_threshold_counted_is_forgotten_a_day_after_the_last_event(
+    any_hub: HubUnderTest,
+) -> None:
+    alerting, db, clock = Alerting(any_hub), any_hub.hub.db, any_hub.clock
+    limit = {"count": 3, "within_seconds": 86_400, "by": "actor"}
+    await alerting.put({**SHELLS, "threshold": limit})
+    await alerting.append(make_event(1), make_event(2, actor_user_id="user_bob"))
+    assert await alerting.messages() == []
+    clock.now_ms += DAY_MS - 1000
+    await alerting.append(make_event(3, actor_user_id="user_bob"))
+    assert await alerting.messages() == []
+    assert await forget_counted(db, clock.now_ms) == 0
+    async with db.read() as conn:
+        ((rule, before),) = (await all_memories(conn, ORG)).items()
+    assert "user_alice" in before
+    clock.now_ms += 1000
+    assert await forget_counted(db, clock.now_ms) == 1
+    async with db.read() as conn:
+        ((_, after),) = (await all_memories(conn, ORG)).items()
+    assert ("user_alice" in after, "user_bob" in after) == (False, True)
+    async with db.write() as conn:
+        assert not await replace_memory(conn, ORG, rule, before, None), "a step came between"
+    await alerting.follower.forget()
+    clock.now_ms += DAY_MS
+    assert await forget_counted(db, clock.now_ms) == 1
+    assert await alerting.remembered() == 0
+    await alerting.append(*(make_event(n) for n in range(5, 8)))
+    assert len(await alerting.contents()) == 1

@@ -17,6 +17,7 @@ from radar_audit_hub.polling import poll_forever, rung
 from radar_audit_hub.store.faults import is_unavailable
 from radar_audit_hub.store.notify_following import events_behind, work_waiting
 
+from .forgetting import forget_counted
 from .loading import RuleSets
 from .step import Stepper
 
@@ -24,6 +25,7 @@ IDLE_SECONDS = 1.0  # for other replicas' commits, and for what waits until a ti
 BREATH_SECONDS = 0.05  # between rounds: events that come one by one are judged together
 REST_SECONDS = 30.0  # for an org whose step failed
 MEASURE_SECONDS = 15.0
+FORGET_SECONDS = 600.0
 ORGS_AT_ONCE = 100
 _logger = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ class Follower:
         self._holder = hub.random_bytes(8).hex()
         self._stepper = Stepper(hub, self._holder, RuleSets())
         self._resting: dict[str, float] = {}
-        self._measure_at = 0.0
+        self._measure_at = self._forget_at = 0.0
 
     async def round(self) -> bool:
         """Make a step in each org that has work; tell whether any has more.
@@ -74,6 +76,13 @@ class Follower:
         async with self._hub.db.read() as conn:
             self._hub.metrics.notify_behind.set(await events_behind(conn))
 
+    async def forget(self) -> None:
+        """Forget what no rule counts any more, now and then."""
+        if time.monotonic() < self._forget_at:
+            return
+        self._forget_at = time.monotonic() + FORGET_SECONDS
+        await forget_counted(self._hub.db, self._hub.now_ms())
+
     def _wake_rested(self) -> None:
         now = time.monotonic()
         self._resting = {name: at for name, at in self._resting.items() if at > now}
@@ -90,6 +99,7 @@ async def run_forever(hub: Hub) -> NoReturn:
                 bell.clear()  # before the round: a commit during it leads to another one
                 has_more = await follower.round()
                 await follower.measure()
+                await follower.forget()
                 await asyncio.sleep(0)
 
         async def pause() -> None:
