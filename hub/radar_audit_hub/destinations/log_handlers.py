@@ -59,8 +59,10 @@ async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
     list_name = f"deliveries:{caller.org_id}:{destination_id}:{','.join(states)}:{from_ms}:{to_ms}"
     asked = read_page(reader, list_name, (int, str))
     after = None if asked.after is None else (int(asked.after[0]), str(asked.after[1]))
-    floors = floors_of(caller, request.app[HUB].now_ms())
-    async with request.app[HUB].db.read() as conn:
+    hub = request.app[HUB]
+    floors = floors_of(caller, hub.now_ms())
+    # A page of them, with all attempts, may be 100 MB: one of an org's at a time.
+    async with hub.turns.take(caller.org_id), hub.db.read() as conn:
         row = await named(conn, request)
         rows = await list_messages(
             conn,
@@ -75,7 +77,7 @@ async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
         )
         page, following = cut(rows, asked, list_name, lambda one: (one.created_at, one.id))
         attempts = await attempts_of(conn, caller.org_id, [one.id for one in page])
-    await note_read(request.app[HUB], caller)
+    await note_read(hub, caller)
     answer = [shown.delivery(one, attempts[one.id]) for one in page]
     return {"deliveries": answer, "next_cursor": following}
 
