@@ -135,7 +135,13 @@ async def change_receiver(conn: AsyncConnection, row: DestinationRow) -> None:
     await conn.execute(
         update(notify_destination)
         .where(notify_destination.c.org_id == row.org_id, notify_destination.c.id == row.id)
-        .values(kind=row.kind, identity=row.identity, has_secret=row.has_secret, **_UNTOUCHED)
+        .values(
+            kind=row.kind,
+            identity=row.identity,
+            has_secret=row.has_secret,
+            last_delivery_at=None,
+            **_UNTOUCHED,
+        )
     )
 
 

@@ -22,6 +22,9 @@ from .schema_notify import notify_destination, notify_lane, notify_message
 LANE_MS = 75_000  # above what one attempt may take with all around it
 _MAX_UNTIL_MS = 3_600_000 + 10 * 60_000  # the longest rest, and clocks that are apart
 _FORGET_MS = 86_400_000
+# For so long a receiver is doubtful that failed or was slow, though it delivers again: else one
+# that does both by turns would hold a good lane half of the time.
+PROBATION_MS = 10 * 60_000
 _SOME = 256  # candidates that are looked at in one round
 
 
@@ -61,11 +64,13 @@ async def waiting_destinations(
 ) -> list[tuple[str, str]]:
     """Return org and id of destinations with a due message and a free lane.
 
-    Either those that are doubtful, whose last attempt failed or to which nothing was delivered
-    yet, or the others. Of these, whose message is due for longest comes first; of the doubtful,
-    who was tried longest ago, since most have more that waits than is ever delivered. So none is
-    passed over for ever. One probe of an index per destination, however many messages wait.
+    Either those that are doubtful, which fail or did a moment ago or to which nothing was
+    delivered yet, or the others. Of these, whose message is due for longest comes first; of the
+    doubtful, who was tried longest ago, since most have more that waits than is ever delivered.
+    So none is passed over for ever. One probe of an index per destination, however many messages
+    wait.
     """
+    is_doubtful = _doubtful(busy.slow, now_ms)
     due_at = (
         select(func.min(notify_message.c.due_at))
         .where(
@@ -85,7 +90,7 @@ async def waiting_destinations(
             ),
         )
         .where(due_at <= now_ms, or_(notify_lane.c.until.is_(None), _free(now_ms)))
-        .where(_doubtful(busy.slow) if doubtful else not_(_doubtful(busy.slow)))
+        .where(is_doubtful if doubtful else not_(is_doubtful))
         .limit(_SOME)
     )
     first = (func.coalesce(notify_destination.c.last_attempt_at, 0),) if doubtful else ()
@@ -97,10 +102,11 @@ async def waiting_destinations(
     return [(row.org_id, row.id) for row in await conn.execute(statement)]
 
 
-def _doubtful(slow: Collection[str]) -> Any:
+def _doubtful(slow: Collection[str], now_ms: int) -> Any:
     table = notify_destination.c
     return or_(
         table.failing_since.is_not(None),
+        func.coalesce(table.last_error_at, 0) > now_ms - PROBATION_MS,
         table.last_delivery_at.is_(None),
         table.id.in_(sorted(slow)),
     )

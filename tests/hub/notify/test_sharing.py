@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from radar_audit_hub.notify.sending import attempting
 from radar_audit_hub.notify.sending.job import run_forever
+from radar_audit_hub.notify.sending.schedule import PAUSES_MS
 from radar_audit_hub.notify.sending.sharing import (
     AT_ONCE,
     DOUBTFUL_AT_ONCE,
@@ -20,6 +21,7 @@ from radar_audit_hub.notify.sending.sharing import (
     PER_ORG,
     Shares,
 )
+from radar_audit_hub.store.notify_lanes import PROBATION_MS
 
 from tests.support.notify_world import NotifyWorld, webhook
 from tests.support.receivers import Receiver, Reply, receiver
@@ -113,23 +115,28 @@ async def test_what_failed_is_known_after_a_restart(
         await stuck.wait_for(lambda: len({got.path for got in stuck.got}) == EACH)
 
 
-@pytest.mark.parametrize("is_slow", [False, True])
-async def test_receivers_that_answer_slowly_get_all_but_share_the_lanes_of_the_doubtful(
-    world: NotifyWorld, stuck: Receiver, monkeypatch: pytest.MonkeyPatch, is_slow: bool
+@pytest.mark.parametrize("trouble", ["none", "slow", "failure"])
+async def test_receiver_that_was_slow_or_failed_is_doubtful_for_a_while(
+    world: NotifyWorld, stuck: Receiver, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     names = [f"d{number}" for number in range(EACH)]
     await world.set_destinations([webhook(name, f"{stuck.url}/{name}") for name in names])
-    if is_slow:
+    if trouble == "slow":
         monkeypatch.setattr(attempting, "SLOW_MS", -1)  # as if each answer had taken long
     stuck.usual = Reply()
+    if trouble == "failure":
+        stuck.replies = [Reply(500)] * EACH
     for name in names:
         await world.put(name, 3)
     await world.deliver()
+    await world.deliver(PAUSES_MS[0] * 2)
     assert len(set(stuck.ids)) == 3 * EACH
     stuck.usual = Reply(how="hang")
     for name in names:
         await world.put(name)
-    assert await world.job.begin_due() == (DOUBTFUL_PER_ORG if is_slow else EACH)
+    assert await world.job.begin_due() == (EACH if trouble == "none" else DOUBTFUL_PER_ORG)
+    world.under_test.clock.now_ms += PROBATION_MS
+    assert await world.job.begin_due() == (0 if trouble == "none" else 1)
 
 
 @given(

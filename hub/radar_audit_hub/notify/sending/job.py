@@ -19,7 +19,7 @@ from radar_audit_hub.errors import UnavailableError
 from radar_audit_hub.store import notify_attempts, notify_expiry, notify_lanes, notify_messages
 from radar_audit_hub.store.database import Connection
 from radar_audit_hub.store.holds import expiry_of
-from radar_audit_hub.store.notify_lanes import Busy, Lane
+from radar_audit_hub.store.notify_lanes import PROBATION_MS, Busy, Lane
 
 from .attempting import DAY_MS, OnDisabled, Tried, begin, make
 from .receivers import open_receiver
@@ -75,7 +75,7 @@ class SendingJob:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._shares = Shares()
         self._failures: Counter[str] = Counter()  # in a row, by destination
-        self._slow: dict[str, None] = {}  # destinations that took long the last time
+        self._slow: dict[str, int] = {}  # destinations, by when they last took long (Unix ms)
 
     async def begin_due(self) -> int:
         """Take as many lanes with due messages as there is room for; return how many."""
@@ -111,7 +111,7 @@ class SendingJob:
         busy = Busy(
             destinations=self._running.keys(),
             orgs=self._shares.full_orgs(doubtful=doubtful),
-            slow=self._slow.keys(),
+            slow=[name for name, at in self._slow.items() if at > now_ms - PROBATION_MS],
         )
         waiting = await notify_lanes.waiting_destinations(conn, now_ms, busy, doubtful=doubtful)
         return self._shares.choose(waiting, doubtful=doubtful)
@@ -188,9 +188,9 @@ class SendingJob:
 
     def _note_pace(self, destination_id: str, tried: Tried) -> None:
         """Remember who takes long to answer; whoever fails is known by the row."""
-        self._slow.pop(destination_id, None)
         if tried.is_slow:
-            self._slow[destination_id] = None
+            self._slow.pop(destination_id, None)
+            self._slow[destination_id] = self._hub.now_ms()
         if len(self._slow) > _MAX_SLOW:
             del self._slow[next(iter(self._slow))]
 
