@@ -1,7 +1,7 @@
 """The page of an alert rule of the organization's own: make, try on past days, change, delete.
 
-Owns these handlers. What a rule may be is decided by `policy/`, what it would have told by
-`notify/`. Rules of an AuditPolicy are changed in their cluster.
+Owns these handlers; the form is `rule_form.py`'s. What a rule may be is decided by `policy/`, what
+it would have told by `notify/`. Rules of an AuditPolicy are changed in their cluster.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from radar_audit_events.errors import FieldError
 from radar_audit_events.policy_wire import (
     NOTICE_KINDS,
     AlertRule,
@@ -18,40 +17,30 @@ from radar_audit_events.policy_wire import (
 )
 
 from radar_audit_hub.auth.principal import OWNER
+from radar_audit_hub.context import HUB
 from radar_audit_hub.declarations import declare
-from radar_audit_hub.errors import ConflictError, HubError, InvalidBodyError, NotFoundError
+from radar_audit_hub.errors import ConflictError, NotFoundError
 from radar_audit_hub.notices.kinds import KINDS
 from radar_audit_hub.notify import handlers as trying
+from radar_audit_hub.notify.previewing import MAX_DAYS
 from radar_audit_hub.policy import people as policy
+from radar_audit_hub.policy.own import OwnPolicy
 from radar_audit_hub.policy.releasing import ACTION
-from radar_audit_hub.web.forms import Form, as_document, read_form
+from radar_audit_hub.web.forms import NO_MISTAKES, Form, Mistakes, read_form
 from radar_audit_hub.web.rendering import page, see_other
 from radar_audit_hub.web.visits import OrgVisit, org_visit
+from radar_audit_hub.web.zone_cookie import zone_of
 
-from .answering import REFUSED, refusal, renamed
+from .answering import REFUSED
 from .destination_form import SEVERITIES
 from .destinations import PAGE
+from .entries import is_ahead, whole
+from .rule_form import GROUPS, asked, filled
+from .rule_mistakes import LABELS, rule_mistakes
 
 _NEW = PAGE + "/rules/new"
 _ONE = PAGE + "/rules/{rule}"
-_TEXTS = (
-    "name", "query", "severity", "throttle_max", "throttle_minutes", "threshold_count",
-    "threshold_minutes", "digest_minutes", "quiet_from", "quiet_to", "quiet_zone",
-)  # fmt: skip
 _TRIED_DAYS = 7
-# What the page calls a field of a rule, where that is not its last name.
-_PAGE_NAMES = {
-    "throttle.max": "throttle_max",
-    "throttle.per_seconds": "throttle_minutes",
-    "threshold.count": "threshold_count",
-    "threshold.within_seconds": "threshold_minutes",
-    "digest_seconds": "digest_minutes",
-    "quiet_hours": "quiet_from",
-    "quiet_hours.from_time": "quiet_from",
-    "quiet_hours.to_time": "quiet_to",
-    "quiet_hours.time_zone": "quiet_zone",
-}
-_rule = msgspec.json.Decoder(AlertRule)
 
 
 async def show_new(request: web.Request) -> web.Response:
@@ -79,103 +68,31 @@ async def _page(
     request: web.Request,
     visit: OrgVisit,
     rule: AlertRule | None,
-    error: HubError | None = None,
+    refusal: tuple[int, Mistakes] = (200, NO_MISTAKES),
     form: Form | None = None,
     tried: Any = None,
 ) -> web.Response:
-    status, mistakes = refusal(error)
     own, revision = await policy.load_own(request, visit.caller)
     destinations = [] if own.notifications is None else own.notifications.destinations
+    muted_until = None if rule is None else rule.muted_until
     return page(
         request,
         "settings/rule.html",
-        status=status,
-        mistakes=mistakes,
+        status=refusal[0],
+        mistakes=refusal[1],
+        labels=LABELS,
         rule=rule,
+        is_muted=is_ahead(muted_until, request.app[HUB].now_ms()),
         revision=revision,
-        typed=_typed(rule) if form is None else {name: form.text(name) for name in _TEXTS},
-        actions="\n".join(rule.actions if rule and form is None else _lines(form)),
-        chosen=(rule.destinations if rule else []) if form is None else form.many("destinations"),
-        kinds=(rule.kinds if rule else []) if form is None else form.many("kinds"),
-        suspended=(rule is not None and rule.suspended) if form is None else form.has("suspended"),
+        filled=filled(form, rule, zone_of(request)),
         destinations=[one.name for one in destinations],
         known_kinds={name: KINDS[name].title for name in NOTICE_KINDS},
         severities=SEVERITIES,
+        groups=GROUPS,
         tried=tried,
-        days=_TRIED_DAYS,
+        days=str(_TRIED_DAYS) if form is None else form.text("days") or str(_TRIED_DAYS),
+        most_days=MAX_DAYS,
     )
-
-
-def _lines(form: Form | None) -> list[str]:
-    text = "" if form is None else form.text("actions").replace(",", "\n")
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _typed(rule: AlertRule | None) -> dict[str, str]:
-    typed = dict.fromkeys(_TEXTS, "") | {"severity": SEVERITIES[0], "quiet_zone": "UTC"}
-    if rule is None:
-        return typed
-    typed |= {"name": rule.name, "query": rule.query or "", "severity": rule.severity}
-    if rule.throttle is not None:
-        typed["throttle_max"] = str(rule.throttle.max)
-        typed["throttle_minutes"] = str(rule.throttle.per_seconds // 60)
-    if rule.threshold is not None:
-        typed["threshold_count"] = str(rule.threshold.count)
-        typed["threshold_minutes"] = str(rule.threshold.within_seconds // 60)
-    if rule.digest_seconds is not None:
-        typed["digest_minutes"] = str(rule.digest_seconds // 60)
-    if rule.quiet_hours is not None:
-        quiet = rule.quiet_hours
-        typed |= {"quiet_from": quiet.from_time, "quiet_to": quiet.to_time}
-        typed["quiet_zone"] = quiet.time_zone
-    return typed
-
-
-def _asked(form: Form, before: AlertRule | None) -> AlertRule:
-    """Return the rule that a form says; what it has no field for stays as it was.
-
-    Raises InvalidBodyError.
-    """
-    quiet = None
-    if form.text("quiet_from") or form.text("quiet_to"):
-        quiet = {
-            "from_time": form.text("quiet_from"),
-            "to_time": form.text("quiet_to"),
-            "time_zone": form.text("quiet_zone") or "UTC",
-        }
-    values: dict[str, Any] = {} if before is None else msgspec.to_builtins(before)
-    digest = form.text("digest_minutes")
-    values |= {
-        "name": form.text("name") if before is None else before.name,
-        "destinations": form.many("destinations"),
-        "actions": _lines(form),
-        "kinds": form.many("kinds"),
-        "query": form.text("query") or None,
-        "severity": form.text("severity") or SEVERITIES[0],
-        "throttle": _pair(form, "throttle_max", "throttle_minutes", ("max", "per_seconds")),
-        "threshold": _pair(
-            form, "threshold_count", "threshold_minutes", ("count", "within_seconds")
-        ),
-        "digest_seconds": _whole("digest_minutes", digest) * 60 if digest else None,
-        "quiet_hours": quiet,
-        "suspended": form.has("suspended"),
-    }
-    return as_document(values, _rule)
-
-
-def _pair(form: Form, count: str, minutes: str, names: tuple[str, str]) -> dict[str, int] | None:
-    if not form.text(count) and not form.text(minutes):
-        return None
-    return {
-        names[0]: _whole(count, form.text(count)),
-        names[1]: _whole(minutes, form.text(minutes)) * 60,
-    }
-
-
-def _whole(name: str, text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) <= 6:
-        return int(text)
-    raise InvalidBodyError([FieldError(name, "must be a whole number")])
 
 
 async def create(request: web.Request) -> web.Response:
@@ -195,15 +112,22 @@ async def change(request: web.Request) -> web.Response:
 async def _saved(
     request: web.Request, visit: OrgVisit, form: Form, before: AlertRule | None
 ) -> web.Response:
+    name = form.text("name") if before is None else before.name
+    names: list[str] = []
     try:
-        asked = _asked(form, before)
+        rule = asked(form, before, zone_of(request))
         if form.text("do") == "try":
-            order = trying.PreviewOrder(rules=[asked], days=_TRIED_DAYS)
+            days = whole(form, "days") if form.text("days") else _TRIED_DAYS
+            order = trying.PreviewOrder(rules=[rule], days=days)
             (tried,) = await trying.tried(request, visit.caller, order)
             return await _page(request, visit, before, form=form, tried=tried)
-        await _store(request, visit, form, asked.name, asked, is_new=before is None)
+        own, _ = await policy.load_own(request, visit.caller)
+        after = _with(own, name, rule, is_new=before is None)
+        names = _names(after)
+        await policy.save(request, visit.caller, after, revision=form.text("revision"))
     except REFUSED as error:
-        return await _page(request, visit, before, _here(error), form)
+        wrong = rule_mistakes(error, names, name, is_new=before is None)
+        return await _page(request, visit, before, wrong, form)
     return see_other(request, _address(visit), "saved")
 
 
@@ -212,23 +136,23 @@ async def delete(request: web.Request) -> web.Response:
     form = await read_form(request)
     visit = await org_visit(request, OWNER)
     before = await _named(request, visit)
+    names: list[str] = []
     try:
-        await _store(request, visit, form, before.name, None, is_new=False)
+        own, _ = await policy.load_own(request, visit.caller)
+        after = _with(own, before.name, None, is_new=False)
+        names = _names(after)
+        await policy.save(request, visit.caller, after, revision=form.text("revision"))
     except REFUSED as error:
-        return await _page(request, visit, before, _here(error))
+        wrong = rule_mistakes(error, names, before.name, is_new=False)
+        return await _page(request, visit, before, wrong)
     return see_other(request, _address(visit), "rule_deleted")
 
 
-async def _store(
-    request: web.Request,
-    visit: OrgVisit,
-    form: Form,
-    name: str,
-    rule: AlertRule | None,
-    *,
-    is_new: bool,
-) -> None:
-    own, _ = await policy.load_own(request, visit.caller)
+def _with(own: OwnPolicy, name: str, rule: AlertRule | None, *, is_new: bool) -> OwnPolicy:
+    """Return the org's own document with a rule added, changed, or (None) taken out.
+
+    Raises ConflictError.
+    """
     alerts = own.notifications or NotificationSettings()
     if is_new and any(one.name == name for one in alerts.rules):
         raise ConflictError("there is a rule of this name; choose another")
@@ -238,19 +162,11 @@ async def _store(
         rules = [*alerts.rules, rule]
     else:
         rules = [rule if one.name == name else one for one in alerts.rules]
-    asked = msgspec.structs.replace(own, notifications=msgspec.structs.replace(alerts, rules=rules))
-    await policy.save(request, visit.caller, asked, revision=form.text("revision"))
+    return msgspec.structs.replace(own, notifications=msgspec.structs.replace(alerts, rules=rules))
 
 
-def _here(error: HubError) -> HubError:
-    """Return a refusal with its fields named as the page's are."""
-
-    def name(field: str) -> str:
-        inside = field.rpartition("].")[2] if "rules[" in field else field
-        first = inside.partition("[")[0]
-        return _PAGE_NAMES.get(first, first)
-
-    return renamed(error, name)
+def _names(own: OwnPolicy) -> list[str]:
+    return [] if own.notifications is None else [one.name for one in own.notifications.rules]
 
 
 def _address(visit: OrgVisit) -> str:
