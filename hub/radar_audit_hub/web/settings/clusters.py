@@ -6,7 +6,6 @@ written to the log there, too. A token is shown once, in the answer to the form 
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 from aiohttp import web
@@ -23,6 +22,7 @@ from radar_audit_hub.web.rendering import page, see_other
 from radar_audit_hub.web.visits import OrgVisit, org_visit
 
 from .answering import REFUSED, refusal
+from .installing import installing
 
 _PAGE = "/orgs/{org_id}/clusters"
 _NEW = _PAGE + "/new"
@@ -97,23 +97,11 @@ def _one_page(
         mistakes=mistakes,
         cluster=cluster,
         token=token,
-        command=install_command(request.app[HUB].settings.public_url),
+        installing=installing(request.app[HUB].settings, cluster["id"]),
         typed=_typed(form, cluster),
         environments=_ENVIRONMENTS,
         may_change=visit.caller.role == OWNER,
         may_install=visit.caller.role in (OWNER, MEMBER),
-    )
-
-
-def install_command(public_url: str) -> str:
-    """Return what is typed in the cluster to install the collector against this hub."""
-    return (
-        "kubectl -n radar create secret generic radar-audit-collector --from-file=token=token.txt\n"
-        "helm get values radar -n radar -o yaml > before.yaml\n"
-        "radar-audit-collector radar-values --merge before.yaml --pod-exec \\\n"
-        f"  --hub-url {shlex.quote(public_url)} \\\n"
-        "  --token-secret radar-audit-collector > radar-values.yaml\n"
-        "helm upgrade radar RADAR_CHART --version INSTALLED -n radar -f radar-values.yaml --wait"
     )
 
 
