@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from radar_audit_events.ids import parse_ms, source_key
 from radar_audit_events.query import parse
 from radar_audit_hub.retention.policy import DAY_MS, Floors, floors
 from radar_audit_hub.store import histogram, query
-from radar_audit_hub.store.database import Database
+from radar_audit_hub.store.database import Connection, Database, fetch
 from radar_audit_hub.store.histogram import stretches
 from radar_audit_hub.store.log import append_batch
 from radar_audit_hub.store.terminals import events_by_key
@@ -118,3 +121,28 @@ async def test_a_terminals_other_half_is_found_by_its_key_while_it_is_visible(
     assert {k: e.id for k, e in found.items()} == {key: rows[0].id}
     assert await events_by_key(database, "org_other", keys, EVERYTHING) == {}
     assert await events_by_key(database, ORG, [], EVERYTHING) == {}
+
+
+async def test_stretches_of_which_every_event_counts_are_counted_without_the_rows(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(database)
+    explain = "EXPLAIN" if database.dialect == "postgresql" else "EXPLAIN QUERY PLAN"
+    explained: list[str] = []
+
+    async def noted(connection: Connection, sql: str, args: Sequence[Any]) -> Sequence[Any]:
+        plan = await fetch(connection, f"{explain} {sql}", args)
+        explained.append("\n".join(str(row[-1]) for row in plan))
+        return await fetch(connection, sql, args)
+
+    monkeypatch.setattr(histogram, "fetch", noted)
+    for text in ("", "action:pod.*"):
+        await stretches(
+            database, ORG, parse(text), floors("enterprise", NOW_MS),
+            from_ms=NOW_MS - 9 * DAY_MS, to_ms=NOW_MS, step_ms=3 * HOUR_MS,
+        )  # fmt: skip
+    # As nothing has asked for statistics yet, PostgreSQL takes every index for as good.
+    for plan in explained:
+        assert re.search("Index Only Scan|USING COVERING INDEX", plan), plan
+        assert "Filter:" not in plan, plan
+    assert len(explained) == 2

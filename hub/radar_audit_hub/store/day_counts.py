@@ -1,7 +1,8 @@
 """Counting with the day counters: whole days from them, the days at the edges from rows.
 
 Owns the use of the day counters. Called by `facets.py`, which counts by action, and by
-`histogram.py`, which counts by day. Never an unbounded COUNT, and None for what no counter knows.
+`histogram.py`, which counts by day. Never an unbounded COUNT, and None for what no counter knows:
+what a floor hides row by row, and what only a look at the rows can find.
 """
 
 from __future__ import annotations
@@ -22,15 +23,45 @@ from .sql import Arguments, Plan, actions_sql
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is counted apart: as a column of the counters, and as an expression over a row."""
+    """What is counted apart: a column of the counters, and the same of the rows of one day."""
 
     of_counter: str
-    of_row: str
+    of_rows: str | None  # None: the day itself, so that the rows need not be looked at
 
 
 BY_ACTION = Key("action", "action")
-# SQLite and PostgreSQL both divide whole numbers to whole numbers.
-BY_DAY = Key("day", f"created_at / {DAY_MS}")
+BY_DAY = Key("day", None)
+
+
+def _is_known(found: Plan, floors: Floors) -> bool:
+    return not found.residual and not found.actor and floors.is_plain
+
+
+async def most_of(
+    connection: AsyncConnection, database: Database, org_id: str, found: Plan, floors: Floors
+) -> int | None:
+    """Return a number that a filter has no more events than: those of the days it touches.
+
+    The filter's times are bounded on both sides. None where the filter needs a look at rows.
+    """
+    if not _is_known(found, floors):
+        return None
+    args = Arguments(database.dialect)
+    conditions = [
+        f"org_id = {args.add(org_id)}",
+        f"day >= {args.add(event_time_ms(found.low) // DAY_MS)}",
+        f"day <= {args.add(event_time_ms(found.high) // DAY_MS)}",
+    ]
+    if found.actions is not None:
+        conditions.append(actions_sql(found.actions, args))
+    rows = await fetch(
+        connection,
+        # SQLite sums integers as integers; PostgreSQL's sum of bigint is numeric.
+        "SELECT CAST(COALESCE(sum(n), 0) AS BIGINT) FROM audit_day_count "  # noqa: S608 - arguments only
+        f"WHERE {' AND '.join(conditions)}",
+        args.values,
+    )
+    return int(rows[0][0])
 
 
 async def count_by(
@@ -45,7 +76,7 @@ async def count_by(
 
     None where the filter needs a look at rows.
     """
-    if found.residual or found.actor or not floors.is_plain:
+    if not _is_known(found, floors):
         return None
     low_ms = event_time_ms(found.low) if found.low else 0
     high_ms = event_time_ms(found.high) if found.high[3:4].isdigit() else None
@@ -97,11 +128,18 @@ async def _count_between(
         if low >= high:
             continue
         args = Arguments(database.dialect)
+        conditions = [
+            f"org_id = {args.add(org_id)}",
+            f"id >= {args.add(floor_id(low))}",
+            f"id < {args.add(floor_id(high))}",
+        ]
+        if len(actions) < len(ACTIONS):
+            conditions.append(actions_sql(actions, args))
+        of_rows = str(low // DAY_MS) if key.of_rows is None else key.of_rows
         rows = await fetch(
             connection,
-            f"SELECT {key.of_row}, count(*) FROM audit_event "  # noqa: S608 - arguments only
-            f"WHERE org_id = {args.add(org_id)} AND id >= {args.add(floor_id(low))} "
-            f"AND id < {args.add(floor_id(high))} AND {actions_sql(actions, args)} GROUP BY 1",
+            f"SELECT {of_rows}, count(*) FROM audit_event "  # noqa: S608 - arguments only
+            f"WHERE {' AND '.join(conditions)} GROUP BY 1",
             args.values,
         )
         result.update({row[0]: int(row[1]) for row in rows})

@@ -11,17 +11,20 @@ from collections import Counter
 from dataclasses import dataclass
 
 from radar_audit_events.actions import ACTIONS
+from radar_audit_events.ids import event_time_ms
 from radar_audit_events.query import Query
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from radar_audit_hub.retention.policy import Floors
 
 from .database import Database, fetch
 from .day_counts import BY_ACTION, count_by
 from .query import above, scan_edge, where_sql
-from .sql import Arguments, plan
+from .sql import Arguments, Plan, plan
 
 FACET_BUDGET_ROWS = 50_000
 MAX_ACTORS = 100
+_ACTOR = "COALESCE(NULLIF(actor_email, ''), NULLIF(actor_user_id, ''))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +60,81 @@ async def facets(
     found = plan(query)
     if found.empty:
         return Facets([], [], [], 0, total_capped=False, complete=True)
+    floors = floors.since(event_time_ms(found.low) if found.low else 0)
     async with database.scans.turn(org_id), database.read() as connection:
+        actions = await count_by(BY_ACTION, connection, database, org_id, found, floors)
         edge = await scan_edge(connection, database, org_id, found, floors)
-        args = Arguments(database.dialect)
-        where = where_sql(org_id, found if edge is None else above(found, edge), floors, args)
-        sql = (
-            "SELECT action, actor_email, actor_user_id, count(*) FROM ("  # noqa: S608 - arguments only
-            f"SELECT action, actor_email, actor_user_id FROM audit_event WHERE {where} "
-            f"ORDER BY id DESC LIMIT {budget + 1}) AS newest GROUP BY 1, 2, 3"
-        )
-        rows = await fetch(connection, sql, args.values)
-        complete = edge is None and sum(row[3] for row in rows) <= budget
-        counted = None
-        if not complete:
-            counted = await count_by(BY_ACTION, connection, database, org_id, found, floors)
-    actors: Counter[str] = Counter()
-    scanned: Counter[str] = Counter()
-    for action, email, user, count in rows:
-        scanned[action] += count
-        if email or user:
-            actors[email or user] += count
-    by_action = scanned if counted is None else counted
+        near = found if edge is None else above(found, edge)
+        is_known = actions is not None
+        if actions is not None:
+            actors, looked_at = await _actors(connection, database, org_id, near, floors, budget)
+            total = actions.total()
+        else:
+            actions, actors = await _pairs(connection, database, org_id, near, floors, budget)
+            looked_at = actions.total()
+            total = min(looked_at, budget)
+    complete = edge is None and looked_at <= budget
     types: Counter[str] = Counter()
-    for action, count in by_action.items():
+    for action, count in actions.items():
         types[ACTIONS[action].target_type] += count
     return Facets(
-        actions=by_action.most_common(),
-        actors=actors.most_common(MAX_ACTORS),
+        actions=actions.most_common(),
+        actors=actors,
         target_types=types.most_common(),
-        total=min(by_action.total(), budget) if counted is None else by_action.total(),
-        total_capped=not complete and counted is None,
+        total=total,
+        total_capped=not complete and not is_known,
         complete=complete,
     )
+
+
+async def _actors(
+    connection: AsyncConnection,
+    database: Database,
+    org_id: str,
+    found: Plan,
+    floors: Floors,
+    budget: int,
+) -> tuple[list[tuple[str, int]], int]:
+    """Count the newest rows by actor; return these and how many rows were looked at."""
+    args = Arguments(database.dialect)
+    where = where_sql(org_id, found, floors, args)
+    rows = await fetch(
+        connection,
+        f"SELECT {_ACTOR}, count(*), CAST(sum(count(*)) OVER () AS BIGINT) FROM ("  # noqa: S608 - arguments only
+        f"SELECT actor_email, actor_user_id FROM audit_event WHERE {where} "
+        f"ORDER BY id DESC LIMIT {budget + 1}) AS newest "
+        f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MAX_ACTORS + 1}",  # one may be nobody
+        args.values,
+    )
+    actors = [(name, count) for name, count, _ in rows if name is not None]
+    return actors[:MAX_ACTORS], rows[0][2] if rows else 0
+
+
+async def _pairs(
+    connection: AsyncConnection,
+    database: Database,
+    org_id: str,
+    found: Plan,
+    floors: Floors,
+    budget: int,
+) -> tuple[Counter[str], list[tuple[str, int]]]:
+    """Count the newest rows by action and by actor, looking at each of them once."""
+    args = Arguments(database.dialect)
+    where = where_sql(org_id, found, floors, args)
+    rows = await fetch(
+        connection,
+        f"SELECT action, {_ACTOR}, count(*) FROM ("  # noqa: S608 - arguments only
+        f"SELECT action, actor_email, actor_user_id FROM audit_event WHERE {where} "
+        f"ORDER BY id DESC LIMIT {budget + 1}) AS newest GROUP BY 1, 2",
+        args.values,
+    )
+    actions: Counter[str] = Counter()
+    actors: Counter[str] = Counter()
+    for action, actor, count in rows:
+        actions[action] += count
+        if actor is not None:
+            actors[actor] += count
+    return actions, sorted(actors.items(), key=lambda one: (-one[1], one[0]))[:MAX_ACTORS]
 
 
 async def estimate_rows(
