@@ -259,17 +259,17 @@ async def revision(browser: Reader) -> str:
 
 async def test_own_age_is_asked_for_and_shown(hub: HubUnderTest) -> None:
     owner = await reader(hub)
-    asked = {"days": "30", "delay": "48", "revision": await revision(owner)}
+    asked = {"age": "30", "delay": "48", "revision": await revision(owner)}
     page = await after(owner, f"{BASE}/retention", **asked)
-    assert field(page, "days")["value"] == "30"
+    assert field(page, "age")["value"] == "30"
     assert "30 days from" in Elements(page).text, "it waits for the delay"
     assert (await newest(hub))["action"] == "audit.policy_changed"
     stale = await owner.post(f"{BASE}/retention", **asked)
     assert stale.status == 409
     assert "changed meanwhile" in stale.body.decode()
-    wrong = await owner.post(f"{BASE}/retention", **{**asked, "days": "4000"})
+    wrong = await owner.post(f"{BASE}/retention", **{**asked, "age": "4000"})
     assert wrong.status == 422
-    assert field(wrong.body.decode(), "days")["value"] == "4000"
+    assert field(wrong.body.decode(), "age")["value"] == "4000"
 
 
 async def test_hold_is_added_refused_and_released(hub: HubUnderTest) -> None:

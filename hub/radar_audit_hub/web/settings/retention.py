@@ -11,7 +11,12 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from radar_audit_events.errors import FieldError
-from radar_audit_events.policy_wire import LegalHold, RetentionSettings
+from radar_audit_events.policy_wire import (
+    MAX_AGE_HOURS,
+    MIN_AGE_HOURS,
+    LegalHold,
+    RetentionSettings,
+)
 
 from radar_audit_hub.auth.principal import OWNER
 from radar_audit_hub.declarations import declare
@@ -24,10 +29,23 @@ from radar_audit_hub.web.owner_words import owner_words
 from radar_audit_hub.web.rendering import page, see_other
 from radar_audit_hub.web.visits import OrgVisit, org_visit
 
-from .answering import REFUSED, refusal, renamed
+from .answering import REFUSED
+from .entries import whole
+from .mending import refused
 
 _PAGE = "/orgs/{org_id}/retention"
-_MOST_DAYS = 3650
+_HOURS = {"days": 24, "hours": 1}
+LABELS = {
+    "age": "Keep events for",
+    "age_unit": "Unit of the age",
+    "delay": "A shorter age waits for (hours)",
+    "override": "Keep events for, for the next 24 hours",
+    "override_unit": "Unit of the override",
+    "name": "Name",
+    "reason": "Reason",
+    "query": "Query",
+}
+_FIELDS = {"max_age_hours": "age", "shrink_delay_hours": "delay"}
 _hold = msgspec.json.Decoder(LegalHold)
 
 
@@ -39,12 +57,14 @@ async def show(request: web.Request) -> web.Response:
 async def _page(
     request: web.Request, visit: OrgVisit, error: HubError | None = None, form: Form | None = None
 ) -> web.Response:
-    status, mistakes = refusal(error)
+    status, mistakes = refused(error, LABELS, _on_page)
     found = await policy.load(request, visit.caller)
     own: RetentionSettings | None = found["policy"]["retention"]
     typed = {
-        "days": "" if own is None or own.max_age_hours is None else str(own.max_age_hours // 24),
+        **_age_texts(None if own is None else own.max_age_hours),
         "delay": str(24 if own is None else own.shrink_delay_hours),
+        "override": "",
+        "override_unit": "days",
     }
     if form is not None:
         typed = {name: form.text(name) if form.has(name) else typed[name] for name in typed}
@@ -53,6 +73,8 @@ async def _page(
         "settings/retention.html",
         status=status,
         mistakes=mistakes,
+        labels=LABELS,
+        units=[(unit, unit) for unit in _HOURS],
         found=found,
         holder=next((one.holder for one in found["keys"] if one.key == "org"), None),
         holds=[] if own is None else [one for one in own.holds if not one.released],
@@ -62,6 +84,33 @@ async def _page(
         owner_words=owner_words,
         age_words=age_words,
     )
+
+
+def _age_texts(hours: int | None) -> dict[str, str]:
+    """Return an age as its field and its unit hold it: in hours only if it is not of whole days."""
+    if hours is None:
+        return {"age": "", "age_unit": "days"}
+    unit = "hours" if hours % _HOURS["days"] else "days"
+    return {"age": str(hours // _HOURS[unit]), "age_unit": unit}
+
+
+def _age_hours(form: Form, name: str) -> int | None:
+    """Return the hours that a field and its unit say, None for an empty one.
+
+    Raises InvalidBodyError.
+    """
+    text = form.text(name)
+    if not text:
+        return None
+    unit = form.text(f"{name}_unit") or "days"
+    if unit not in _HOURS:
+        raise InvalidBodyError([FieldError(f"{name}_unit", "must be days or hours")])
+    size = _HOURS[unit]
+    least, most = MIN_AGE_HOURS // size, MAX_AGE_HOURS // size
+    if not text.isascii() or not text.isdigit() or not least <= int(text[:7]) <= most:
+        message = f"must be a whole number from {least} to {most} {unit}"
+        raise InvalidBodyError([FieldError(name, message)])
+    return int(text) * size
 
 
 def age_words(hours: int) -> str:
@@ -75,8 +124,7 @@ async def save(request: web.Request) -> web.Response:
     form = await read_form(request)
     visit = await org_visit(request, OWNER)
     try:
-        days, delay = form.text("days"), _whole("delay", form.text("delay"), 0, 720)
-        hours = _whole("days", days, 1, _MOST_DAYS) * 24 if days else None
+        hours, delay = _age_hours(form, "age"), whole(form, "delay")
         own, _ = await policy.load_own(request, visit.caller)
         before = own.retention or RetentionSettings()
         after = msgspec.structs.replace(before, max_age_hours=hours, shrink_delay_hours=delay)
@@ -136,11 +184,13 @@ async def override(request: web.Request) -> web.Response:
     try:
         asked = None
         if not form.has("end"):
-            hours = _whole("override_days", form.text("override_days"), 1, _MOST_DAYS) * 24
+            hours = _age_hours(form, "override")
+            if hours is None:
+                raise InvalidBodyError([FieldError("override", "must be given")])
             asked = RetentionSettings(max_age_hours=hours)
         await policy.set_override(request, visit.caller, policy.OverrideOrder(retention=asked))
     except REFUSED as error:
-        return await _page(request, visit, error)
+        return await _page(request, visit, error, form)
     return see_other(request, _address(visit), "saved")
 
 
@@ -152,16 +202,16 @@ async def _store(
     retention: RetentionSettings,
 ) -> None:
     asked = msgspec.structs.replace(own, retention=retention)
-    try:
-        await policy.save(request, visit.caller, asked, revision=form.text("revision"))
-    except InvalidBodyError as error:  # the page's fields have the last part of the document's name
-        raise renamed(error, lambda field: field.rpartition(".")[2]) from None
+    await policy.save(request, visit.caller, asked, revision=form.text("revision"))
 
 
-def _whole(name: str, text: str, least: int, most: int) -> int:
-    if text.isascii() and text.isdigit() and len(text) <= 6 and least <= int(text) <= most:
-        return int(text)
-    raise InvalidBodyError([FieldError(name, f"must be a whole number from {least} to {most}")])
+def _on_page(mistake: FieldError) -> FieldError:
+    """Return a mistake as of the page's field; what is of no field has none that is linked to."""
+    inside = mistake.field.removeprefix("retention.")
+    if inside == "holds":
+        return FieldError("the holds", mistake.message)
+    last = inside.rpartition(".")[2]
+    return FieldError(_FIELDS.get(last, last), mistake.message)
 
 
 def _address(visit: OrgVisit) -> str:
