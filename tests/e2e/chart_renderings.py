@@ -1,5 +1,8 @@
 """What the chart renders, held by a real API server to its schemas and admission, without effect.
 
+Only objects of kinds that this cluster serves are judged: those of others (FOREIGN) are held to the
+fields of their published schemas by tests/chart/test_foreign_kinds.py.
+
 Owns the namespaces that a rendering names and the umbrella chart. Called by the chart's e2e tests.
 """
 
@@ -14,7 +17,8 @@ from tests.e2e.chart_world import ROOT, ChartWorld
 
 SETS = ROOT / "tests" / "chart" / "value_sets"
 RELEASE = "audited"  # beside the release of the other tests, in a namespace of this name
-# Kinds of others that this cluster need not serve; a rendering may hold them all the same.
+# Kinds that this cluster need not serve, which no API server judges here; before Kubernetes 1.36 the
+# policies are among them.
 FOREIGN = {
     "Certificate", "HTTPRoute", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding",
     "PodMonitor", "PrometheusRule", "ServiceMonitor",
@@ -50,8 +54,9 @@ def render_umbrella(world: ChartWorld) -> list[dict[str, Any]]:
 
 
 def dry_run(world: ChartWorld, objects: list[dict[str, Any]]) -> list[str]:
-    """Have the API server check objects as if they were created; return its warnings.
+    """Have the API server check objects of its kinds as if they were created; return its warnings.
 
+    Objects of other kinds must be of FOREIGN ones, and are left out.
     ClusterError with what it says when it refuses one.
     """
     served = set()

@@ -211,7 +211,9 @@ def test_an_uninstall_takes_everything_when_asked(world: ChartWorld) -> None:
 
 
 @pytest.mark.parametrize("values", sorted(path.stem for path in SETS.glob("*.yaml")))
-def test_the_api_server_takes_what_is_rendered(world: ChartWorld, values: str) -> None:
+def test_the_api_server_takes_what_is_rendered_of_the_kinds_that_it_serves(
+    world: ChartWorld, values: str
+) -> None:
     warnings = dry_run(world, render(world, values))
     # The pod that reads the node's audit log is the one that no restricted namespace takes.
     assert len(warnings) == (values == "all"), warnings
