@@ -17,7 +17,7 @@ from tests.chart.rendering import Helm
 from tests.cluster.tools import BUILD_SECONDS
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
-_SELECTOR = {
+_SELECTOR: dict[str, type] = {
     "selector.matchLabels.*": str,
     "selector.matchExpressions[].key": str,
     "selector.matchExpressions[].operator": str,

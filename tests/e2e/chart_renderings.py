@@ -17,8 +17,8 @@ from tests.e2e.chart_world import ROOT, ChartWorld
 
 SETS = ROOT / "tests" / "chart" / "value_sets"
 RELEASE = "audited"  # beside the release of the other tests, in a namespace of this name
-# Kinds that this cluster need not serve, which no API server judges here; before Kubernetes 1.36 the
-# policies are among them.
+# Kinds that this cluster need not serve, and no API server judges then; the policies are served
+# from Kubernetes 1.36 on.
 FOREIGN = {
     "Certificate", "HTTPRoute", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding",
     "PodMonitor", "PrometheusRule", "ServiceMonitor",
@@ -66,6 +66,7 @@ def dry_run(world: ChartWorld, objects: list[dict[str, Any]]) -> list[str]:
     known = [each for each in objects if (each["apiVersion"], each["kind"]) in served]
     foreign = {each["kind"] for each in objects if each not in known}
     assert foreign <= FOREIGN, foreign
+    assert not foreign & {kind for _, kind in served}  # as would be one of a wrong version
     named = {each["metadata"].get("namespace") for each in known} - {None}
     for name in sorted({RELEASE, *named}):
         level = "pod-security.kubernetes.io/enforce"
