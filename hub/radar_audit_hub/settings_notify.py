@@ -23,7 +23,7 @@ class NotifySettings:
     allowed_networks: tuple[str, ...] = setting(
         (),
         help="Private networks (10.1.0.0/16) in which receivers may be. Without them only public "
-        "addresses are connected to. In them http and any port are allowed, too.",
+        "addresses are connected to. In them any port is allowed, too.",
     )
     ca_file: Path | None = setting(
         None,
