@@ -294,6 +294,8 @@ def _facts(metadata: Mapping[str, Any], names: Mapping[str, str]) -> list[tuple[
 def _plain(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if value is None:
+        return "none"
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value) if value else "none"
     return msgspec.json.encode(value).decode()
