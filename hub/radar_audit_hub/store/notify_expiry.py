@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from radar_audit_hub.retention.policy import Floors
 
-from .database import Dialect
+from .database import Dialect, fetch
 from .schema_notify import notify_attempt, notify_message
 from .sql import Arguments, floor_sql
 
@@ -88,10 +88,11 @@ async def drop_expired(
     return sorted({row[0] for row in found})
 
 
-async def forget_expired(conn: AsyncConnection, org_id: str, floors: Floors) -> int:
-    """Delete at most 1,000 settled messages that show an event which has expired, with attempts.
+async def expired_messages(conn: AsyncConnection, org_id: str, floors: Floors) -> list[str]:
+    """Return the ids of at most 1,000 settled messages that show an event which has expired.
 
-    Returns how many there were.
+    To be asked outside of a transaction: where many are as old and still kept, by an override or
+    a hold, each of them is looked at.
     """
     args = arguments_for(conn)
     org = args.add(org_id)
@@ -100,10 +101,7 @@ async def forget_expired(conn: AsyncConnection, org_id: str, floors: Floors) -> 
         f"SELECT id FROM notify_message WHERE {' AND '.join(where)} "  # noqa: S608 - arguments only
         f"ORDER BY event_ids LIMIT {args.add(_FORGET_ROWS)}"
     )
-    ids = (await conn.exec_driver_sql(sql, tuple(args.values))).scalars().all()
-    if ids:
-        await delete_messages(conn, org_id, ids)
-    return len(ids)
+    return [row[0] for row in await fetch(conn, sql, args.values)]
 
 
 def _old(org: str, floors: Floors, args: Arguments) -> tuple[str, str]:

@@ -235,7 +235,7 @@ class SendingJob:
     async def _forget_expired(self, org_id: str, now_ms: int) -> None:
         """Forget an org's messages that show what the retention may delete, waiting ones, too.
 
-        Three transactions, so that none waits for a row while it holds another that an attempt
+        Several transactions, so that none waits for a row while it holds another that an attempt
         which ends now may want.
         """
         async with self._hub.db.read() as conn:
@@ -245,7 +245,10 @@ class SendingJob:
         if dropped:
             async with self._hub.db.write() as conn:
                 await notify_attempts.note_dropped(conn, org_id, dropped, now_ms)
-        gone = 1
-        while gone:
+        while True:
+            async with self._hub.db.read() as conn:
+                ids = await notify_expiry.expired_messages(conn, org_id, floors)
+            if not ids:
+                return
             async with self._hub.db.write() as conn:
-                gone = await notify_expiry.forget_expired(conn, org_id, floors)
+                await notify_expiry.delete_messages(conn, org_id, ids)
