@@ -27,6 +27,8 @@ from .store import query
 from .store.database import Database
 from .turns import Turns
 
+PAGES_AT_ONCE = 4  # of the log and of one org, until they are sent: each may be 16 MiB
+
 
 @dataclass(frozen=True)
 class Hub:
@@ -51,6 +53,7 @@ class Hub:
     deliveries: Deliveries
     destination_tests: Slots
     turns: Turns
+    pages: Turns
 
     @cached_property
     def sealer(self) -> Sealer | None:
@@ -98,6 +101,7 @@ class Hub:
             deliveries=Deliveries(settings.notify),
             destination_tests=Slots(MAX_TESTS, "tests of destinations"),
             turns=Turns(),
+            pages=Turns(PAGES_AT_ONCE, settings.max_followers),
         )
 
 

@@ -1,7 +1,7 @@
 """Writing to a client that may be slow or gone, without waiting for it for ever.
 
-Owns `PatientWriter` and `abort`. Called by exports and live tails. A streamed answer
-that cannot be finished is cut: the client must see an error, never a clean end.
+Owns `PatientWriter`, `sent` and `abort`. Called by exports, live tails and pages of the log. An
+answer that cannot be finished is cut: the client must see an error, never a clean end.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from aiohttp import web
 MIN_BYTES_PER_SECOND = 32 * 1024
 # What is written at once: one timeout for megabytes would cut a slow client that does read.
 SLICE_BYTES = 256 * 1024
+_LARGE_BYTES = 256 * 1024  # what is smaller is soon in the kernel's buffers
 
 
 class SlowClientError(ConnectionError):
@@ -55,6 +56,24 @@ class PatientWriter:
             and self._sent_bytes < self._waited_seconds * MIN_BYTES_PER_SECOND
         ):
             raise SlowClientError("the client reads too slowly")
+
+
+async def sent(
+    request: web.Request, response: web.Response, write_timeout_seconds: float
+) -> web.StreamResponse:
+    """Send an answer that is made as a whole, if it is large, and return what the handler returns.
+
+    So that a bound which the handler holds is held until the client has taken it. Raises
+    SlowClientError, ConnectionError.
+    """
+    body = response.body
+    if not isinstance(body, bytes) or len(body) < _LARGE_BYTES:
+        return response
+    streamed = web.StreamResponse(status=response.status, headers=response.headers)
+    streamed.content_length = len(body)
+    await streamed.prepare(request)
+    await PatientWriter(streamed, write_timeout_seconds).write(body)
+    return streamed
 
 
 def abort(request: web.Request) -> None:

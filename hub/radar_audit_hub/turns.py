@@ -1,8 +1,9 @@
-"""Turns of the orgs at what is dear: one request of an org at a time, the others wait outside.
+"""Turns of the orgs at what is dear: few requests of an org at a time, the others wait outside.
 
-Owns `Turns`. Held by `context.Hub`; taken by `changes.py` and by whoever reads all documents of an
-org's policy. Changes of one org wait for one another in any case, at its lock: with a turn they do
-it without a connection of the pool, which other orgs need, and without what they have read.
+Owns `Turns`. Held by `context.Hub`: for changes, which `changes.py` and whoever reads all documents
+of an org's policy take one by one, and for pages of the log, which are large. Changes of one org
+wait for one another in any case, at its lock: with a turn they do it without a connection of the
+pool, which other orgs need, and without what they have read.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .errors import TooManyRequestsError
 
@@ -20,19 +21,20 @@ RETRY_AFTER_SECONDS = 5
 
 @dataclass(slots=True)
 class _Line:
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    places: asyncio.Semaphore
     length: int = 0
 
 
 class Turns:
     """Gives each org its turns, in the order in which they were asked for; orgs go side by side.
 
-    Nobody may ask for a turn within a turn of the same org: that would never come.
+    An org has `at_once` of them, and `max_waiting` requests that wait. Nobody may ask for a turn
+    within a turn of the same org: that might never come.
     """
 
-    def __init__(self, max_waiting: int = MAX_WAITING) -> None:
+    def __init__(self, at_once: int = 1, max_waiting: int = MAX_WAITING) -> None:
         """Know nobody yet."""
-        self._max_waiting = max_waiting
+        self._at_once, self._max_waiting = at_once, max_waiting
         self._lines: dict[str, _Line] = {}
 
     def __len__(self) -> int:
@@ -45,15 +47,17 @@ class Turns:
 
         Raises TooManyRequestsError where as many as may wait already.
         """
-        line = self._lines.setdefault(org_id, _Line())
-        if line.length > self._max_waiting:
+        line = self._lines.get(org_id)
+        if line is None:
+            line = self._lines[org_id] = _Line(asyncio.Semaphore(self._at_once))
+        if line.length >= self._at_once + self._max_waiting:
             raise TooManyRequestsError(
                 "too many requests of this organization wait for one another; try again later",
                 RETRY_AFTER_SECONDS,
             )
         line.length += 1
         try:
-            async with line.lock:
+            async with line.places:
                 yield
         finally:
             line.length -= 1

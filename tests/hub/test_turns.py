@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
+from radar_audit_hub.context import PAGES_AT_ONCE
 from radar_audit_hub.errors import TooManyRequestsError
 from radar_audit_hub.turns import Turns
 
-from tests.support.hub_builder import ORG, HubUnderTest, running_hub
+from tests.support.hub_builder import ORG, HubUnderTest, log_path, running_hub
 from tests.support.policy_agents import operator
 
 PATH = f"/api/orgs/{ORG}"
@@ -33,7 +35,7 @@ async def test_an_org_has_one_turn_at_a_time_and_others_have_theirs() -> None:
 
 
 async def test_those_who_wait_are_bounded_and_whoever_leaves_makes_room() -> None:
-    turns = Turns(max_waiting=1)
+    turns = Turns(max_waiting=1)  # one has a turn, one may wait
 
     async def work() -> None:
         async with turns.take("org_1"):
@@ -66,12 +68,25 @@ async def test_changes_that_wait_hold_no_connection_that_another_org_needs(
     other = await hub.add_person("org_other")
     async with hub.hub.turns.take(ORG):
         asked = [
-            *(hub.send("PATCH", PATH, json={"name": f"Name {number}"}) for number in range(20)),
-            *(agent.put(agent.owner(f"p{number}")) for number in range(20)),
-            *(hub.get("/api/agent/settings", token=agent.token) for _ in range(20)),
+            *(hub.send("PATCH", PATH, json={"name": f"Name {number}"}) for number in range(8)),
+            *(agent.put(agent.owner(f"p{number}")) for number in range(8)),
+            *(hub.get("/api/agent/settings", token=agent.token) for _ in range(8)),
         ]
         waiting = [asyncio.create_task(one) for one in asked]
         answer = await hub.send("PATCH", "/api/orgs/org_other", token=other, json={"name": "Other"})
         assert answer.status == 200
         assert not any(task.done() for task in waiting)
     assert {(await task).status for task in waiting} == {200}
+
+
+@pytest.mark.parametrize("path", ["?limit=500", "follow?wait=0"])
+async def test_pages_of_one_org_wait_for_one_another_alone(hub: HubUnderTest, path: str) -> None:
+    await hub.add_org("org_other")
+    other = await hub.add_person("org_other")
+    async with AsyncExitStack() as taken:
+        for _ in range(PAGES_AT_ONCE):
+            await taken.enter_async_context(hub.hub.pages.take(ORG))
+        waiting = asyncio.create_task(hub.get(path))
+        answer = await hub.get(log_path("org_other", path), token=other)
+        assert (answer.status, waiting.done()) == (200, False)
+    assert (await waiting).status == 200

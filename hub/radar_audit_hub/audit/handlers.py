@@ -23,6 +23,7 @@ from radar_audit_hub.store import query
 from radar_audit_hub.store.collectors import list_gaps
 from radar_audit_hub.store.facets import facets
 from radar_audit_hub.store.query import StoredEvent
+from radar_audit_hub.streaming import sent
 
 from . import cursor
 from .access_log import reader_of
@@ -48,6 +49,14 @@ async def list_events(request: web.Request) -> web.StreamResponse:
     params = read_list(given(request))
     if params.format != "json":
         return await export(request, caller, params)
+    async with hub.pages.take(caller.org_id):
+        page = await _page(request, hub, caller, params)
+        return await sent(request, page, hub.settings.write_timeout_seconds)
+
+
+async def _page(
+    request: web.Request, hub: Hub, caller: Principal, params: ListParams
+) -> web.Response:
     now_ms = hub.now_ms()
     floor = floors_of(caller, now_ms)
     start = _position(params, caller.org_id, now_ms)

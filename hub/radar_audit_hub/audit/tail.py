@@ -21,7 +21,7 @@ from radar_audit_hub.http_errors import problem
 from radar_audit_hub.retention.policy import floors_of
 from radar_audit_hub.store import query
 from radar_audit_hub.store.query import Followed, StoredEvent
-from radar_audit_hub.streaming import PatientWriter, is_gone
+from radar_audit_hub.streaming import PatientWriter, is_gone, sent
 
 from .access_log import reader_of
 from .answers import encode_event, lines_answer
@@ -70,19 +70,20 @@ async def _long_poll(
     checked = loop.time()
     deadline = checked + params.wait_seconds
     while True:
-        if loop.time() - checked >= RECHECK_SECONDS:
-            caller, checked = await _allowed(request), loop.time()
-        found = await _read(hub, caller, params, after)
-        left = deadline - loop.time()
-        if found.rows or left <= 0 or hub.signal.stopped or is_gone(request):
-            break
+        async with hub.pages.take(caller.org_id):
+            if loop.time() - checked >= RECHECK_SECONDS:
+                caller, checked = await _allowed(request), loop.time()
+            found = await _read(hub, caller, params, after)
+            left = deadline - loop.time()
+            if found.rows or left <= 0 or hub.signal.stopped or is_gone(request):
+                link = request.rel_url.update_query(after_seq=str(found.read_to_seq))
+                answer = lines_answer(found.rows, {"Link": f'<{link}>; rel="next"'})
+                return await sent(request, answer, hub.settings.write_timeout_seconds)
         if found.read_to_seq > after:  # a stretch without a match: read on at once
             after = found.read_to_seq
         else:
             due = min(deadline, checked + RECHECK_SECONDS)
             await hub.signal.wait_past(caller.org_id, after, max(0.0, due - loop.time()))
-    link = request.rel_url.update_query(after_seq=str(found.read_to_seq))
-    return lines_answer(found.rows, {"Link": f'<{link}>; rel="next"'})
 
 
 async def _tail(
@@ -113,13 +114,14 @@ async def _stream(
     hub, loop = request.app[HUB], asyncio.get_running_loop()
     checked = written = loop.time()
     while not hub.signal.stopped and not is_gone(request):
-        if loop.time() - checked >= RECHECK_SECONDS:
-            caller, checked = await _allowed(request), loop.time()
-        found = await _read(hub, caller, params, after)
-        if found.rows:
-            await writer.write(b"".join(map(_frame, found.rows)))
-            written = loop.time()
-        elif found.read_to_seq == after:
+        async with hub.pages.take(caller.org_id):
+            if loop.time() - checked >= RECHECK_SECONDS:
+                caller, checked = await _allowed(request), loop.time()
+            found = await _read(hub, caller, params, after)
+            if found.rows:
+                await writer.write(b"".join(map(_frame, found.rows)))
+                written = loop.time()
+        if not found.rows and found.read_to_seq == after:
             due = min(checked + RECHECK_SECONDS, written + KEEP_ALIVE_SECONDS)
             await hub.signal.wait_past(caller.org_id, after, max(0.0, due - loop.time()))
         after = found.read_to_seq
