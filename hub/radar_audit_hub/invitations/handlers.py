@@ -7,6 +7,7 @@ one and ends the old ones. To whoever it is not for, every token looks alike.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -68,19 +69,16 @@ _acceptance_decoder = msgspec.json.Decoder(Acceptance)
 
 async def list_invitations(request: web.Request) -> web.Response:
     """Answer with a page of the org's invitations, newest first, whatever became of them."""
-    return json_document(await listed(request, await require(request, OWNER, scope=ORG_READ_SCOPE)))
+    caller = await require(request, OWNER, scope=ORG_READ_SCOPE)
+    return json_document(await listed(request, caller, list(request.query.items())))
 
 
 async def listed(
-    request: web.Request, caller: Principal, *, only_first: bool = False
+    request: web.Request, caller: Principal, given: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
-    """Return the page of invitations that the address asks for, as the API shows it.
-
-    `only_first`: the first page, whatever the address says (of another list, then).
-    """
+    """Return the page of invitations that the parameters `given` ask for, as the API shows it."""
     hub = request.app[HUB]
     list_name = f"invitations:{caller.org_id}"
-    given = [] if only_first else list(request.query.items())
     asked = read_only_page(given, list_name, (str,))
     before = None if asked.after is None else str(asked.after[0])
     async with hub.db.read() as conn:

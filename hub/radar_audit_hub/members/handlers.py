@@ -7,6 +7,7 @@ role up. Never decides who may join.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -47,14 +48,17 @@ NEW_ROLE = msgspec.json.Decoder(NewRole)
 
 async def list_members(request: web.Request) -> web.Response:
     """Answer with a page of the members, by e-mail."""
-    return json_document(await listed(request, await require(request, OWNER, scope=ORG_READ_SCOPE)))
+    caller = await require(request, OWNER, scope=ORG_READ_SCOPE)
+    return json_document(await listed(request, caller, list(request.query.items())))
 
 
-async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
-    """Return the page of members that the address asks for, as the API shows it."""
+async def listed(
+    request: web.Request, caller: Principal, given: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    """Return the page of members that the parameters `given` ask for, as the API shows it."""
     hub = request.app[HUB]
     list_name = f"members:{caller.org_id}"
-    asked = read_only_page(list(request.query.items()), list_name, (str,))
+    asked = read_only_page(given, list_name, (str,))
     after = None if asked.after is None else str(asked.after[0])
     async with hub.db.read() as conn:
         rows = await members.page_members(conn, caller.org_id, after=after, limit=asked.limit + 1)

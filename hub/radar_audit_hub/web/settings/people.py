@@ -27,6 +27,7 @@ _PAGE = "/orgs/{org_id}/members"
 _MEMBER = _PAGE + "/{user_id}"
 _INVITATIONS = "/orgs/{org_id}/invitations"
 _INVITATION = _INVITATIONS + "/{invitation_id}"
+_INVITED = "invited_"  # begins the parameters of the second list, the invitations
 
 
 async def show(request: web.Request) -> web.Response:
@@ -36,8 +37,11 @@ async def show(request: web.Request) -> web.Response:
 
 async def _page(request: web.Request, visit: OrgVisit, outcome: Outcome) -> web.Response:
     status, mistakes = refusal(outcome.error)
-    people = await members.listed(request, visit.caller)
-    invited = await invitations.listed(request, visit.caller, only_first=True)
+    given = list(request.query.items())
+    second = [(name.removeprefix(_INVITED), v) for name, v in given if name.startswith(_INVITED)]
+    first = [pair for pair in given if not pair[0].startswith(_INVITED)]
+    people = await members.listed(request, visit.caller, first)
+    invited = await invitations.listed(request, visit.caller, second)
     return page(
         request,
         "settings/members.html",
@@ -46,6 +50,7 @@ async def _page(request: web.Request, visit: OrgVisit, outcome: Outcome) -> web.
         members=people["members"],
         next_cursor=people["next_cursor"],
         invitations=invited["invitations"],
+        next_invited=invited["next_cursor"],
         roles=ROLES,
         email=outcome.typed("email", ""),
         role=outcome.typed("role", "member"),
