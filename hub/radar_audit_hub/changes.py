@@ -52,12 +52,16 @@ class UndeclaredEventError(Exception):
 
 @dataclass
 class Change:
-    """A transaction that is open: `conn` to work on, `now_ms` (Unix ms) the time of all of it."""
+    """A transaction that is open: `conn` to work on, `now_ms` (Unix ms) the time of all of it.
+
+    `notices` is how many messages of notices it has put, to be counted once it is committed.
+    """
 
     conn: Connection
     now_ms: int
     actor: Actor | None
     allowed: frozenset[str] | None
+    notices: int = 0
     _notes: dict[str, list[Happened]] = field(default_factory=lambda: defaultdict(list))
 
     def note(
@@ -176,6 +180,7 @@ async def _opened(
         change = Change(conn, hub.now_ms(), actor, allowed)
         yield change
         org_ids = await _record(change, hub.random_bytes)
+    hub.metrics.notify_messages.labels("notice").inc(change.notices)
     for org_id in org_ids:
         hub.signal.notify(org_id)
 

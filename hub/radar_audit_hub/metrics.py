@@ -14,7 +14,7 @@ _LAG_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86
 # Closed sets whose series stand at 0 from the start, so that a rate sees the first of each, too.
 _INGEST_RESULTS = ("accepted", "duplicate", "expired", "rejected")
 _REVIEW_RESULTS = ("accepted", "refused", "unavailable")
-_QUERY_ROUTES = ("event", "facets", "follow", "list")
+_QUERY_ROUTES = ("event", "facets", "follow", "histogram", "list")
 _EXPORT_FORMATS = ("csv", "ndjson")
 _MESSAGE_KINDS = ("digest", "event", "notice")
 

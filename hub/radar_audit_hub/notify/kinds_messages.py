@@ -79,7 +79,9 @@ async def tell_kind(
                 due_at=due_ms(rule, change.now_ms),
             )
         )
-    return await put_messages(change.conn, messages)
+    put = await put_messages(change.conn, messages)
+    change.notices += put
+    return put
 
 
 def notices(

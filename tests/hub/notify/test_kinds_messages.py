@@ -35,6 +35,8 @@ async def test_notice_is_one_message_with_its_facts(any_hub: HubUnderTest) -> No
     alerting = Alerting(any_hub)
     await alerting.put(GONE)
     assert [await tell(any_hub), await tell(any_hub)] == [1, 0]
+    counted = any_hub.hub.metrics.registry.get_sample_value
+    assert counted("radar_audit_hub_notify_messages_total", {"kind": "notice"}) == 1
     (row,) = await alerting.messages()
     content = decode(row.payload)
     assert (content.kind, content.notice_kind) == ("notice", KIND)
