@@ -21,6 +21,7 @@ from radar_audit_events.event import Event
 from radar_audit_events.ids import event_id, format_ms, source_key
 from radar_audit_hub.ingest.prepare import prepare
 from radar_audit_hub.settings_billing import StripeSettings
+from radar_audit_hub.settings_mail import SmtpSettings
 from radar_audit_hub.settings_signin import OidcSettings, WorkosSettings
 from radar_audit_hub.store.clusters import delete_cluster
 from radar_audit_hub.store.control import Cluster, User, ensure_user, insert_cluster, insert_member
@@ -30,6 +31,7 @@ from radar_audit_hub.store.subscriptions import Subscription, save_subscription
 from tests.support.browsers import Browser, signed_in
 from tests.support.hub_builder import HubUnderTest, running_hub
 from tests.support.log_rows import NOW_MS, make_event
+from tests.support.mail_server import mail_server
 from tests.support.page_settings import set_up
 
 T = TypeVar("T")
@@ -98,21 +100,25 @@ def page_world(folder: Path) -> Iterator[PageWorld]:
     async def serve() -> None:
         port = free_port()
         public_url = f"http://127.0.0.1:{port}"
-        async with running_hub(
-            f"sqlite:///{folder / 'hub.db'}",
-            migrated=False,
-            port=port,
-            public_url=public_url,
-            # Named, so that the sign-in shows every way; nobody is asked before one is taken.
-            oidc=OidcSettings(issuer="https://id.example.com", client_id="radar-audit"),
-            workos=WorkosSettings(api_key="sk_test", client_id="client_1"),
-            stripe=StripeSettings(
-                secret_key="sk_test",
-                webhook_secret="whsec_test",
-                price_team=("price_team",),
-                price_enterprise=("price_enterprise",),
-            ),
-        ) as hub:
+        async with (
+            mail_server() as mails,
+            running_hub(
+                f"sqlite:///{folder / 'hub.db'}",
+                smtp=SmtpSettings(host="127.0.0.1", port=mails.port, security="none"),
+                migrated=False,
+                port=port,
+                public_url=public_url,
+                # Named, so that the sign-in shows every way; nobody is asked before one is taken.
+                oidc=OidcSettings(issuer="https://id.example.com", client_id="radar-audit"),
+                workos=WorkosSettings(api_key="sk_test", client_id="client_1"),
+                stripe=StripeSettings(
+                    secret_key="sk_test",
+                    webhook_secret="whsec_test",
+                    price_team=("price_team",),
+                    price_enterprise=("price_enterprise",),
+                ),
+            ) as hub,
+        ):
             world = PageWorld(hub, asyncio.get_running_loop())
             await fill(world)
             found.append(world)
