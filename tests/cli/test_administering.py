@@ -41,6 +41,10 @@ def _last_action(cli: Cli) -> tuple[str, str | None]:
     return event["action"], event["metadata"].get("via_pat")
 
 
+def _policy_changes(cli: Cli) -> int:
+    return len(_json(cli("query", "action:audit.policy_changed", "--limit", "100", "-o", "json")))
+
+
 def test_an_org_is_made_changed_and_deleted(
     real: RealHub, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +239,12 @@ def test_destinations_from_making_to_deleting(real: RealHub, cli: Cli, tmp_path:
     )
     assert changed["settings"]["min_severity"] == "warning"
     assert changed["has_secret"] is True, "what is not given stays"
+    file.write_text("whsec_" + "rotate" * 6 + "\n")
+    hook = ("update", "siem", "--kind", "webhook", "--endpoint", "https://127.0.0.1/in")
+    for more, told in ((("--secret-file", str(file)), 1), (("--end-old",), 1), (("--end-old",), 0)):
+        before = _policy_changes(cli)
+        assert cli("destinations", *hook, *more).code == 0
+        assert _policy_changes(cli) - before == told, "both sign until the old one is ended"
     tested = cli("destinations", "test", "siem", "-o", "json")
     assert tested.code == 1
     assert json.loads(tested.out)["delivered"] is False
@@ -248,6 +258,7 @@ def test_destinations_from_making_to_deleting(real: RealHub, cli: Cli, tmp_path:
     for wrong in (
         ("update", "siem"),
         ("update", "siem", "--endpoint", "https://x.test"),
+        ("update", "siem", "--end-old"),
         ("create", "x", "--kind", "webhook"),
         ("create", "x", "--kind", "email", "--secret-file", str(file)),
         ("create", "x", "--kind", "pagerduty", "--secret-file", str(file)),

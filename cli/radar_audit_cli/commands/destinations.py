@@ -24,6 +24,7 @@ STATES = ("pending", "delivered", "failed", "dropped")
 SEVERITIES = ("info", "warning", "critical")
 _MAX_SECRET_BYTES = 16 * 1024
 _SIGNING = (("whsec_", "signing_secret"), ("whsk_", "signing_key"))
+_NO_OLD = {f"previous_{name}": "" for _, name in _SIGNING}
 _Command = Callable[..., Any]
 
 
@@ -108,6 +109,11 @@ def create(*, name: str, kind: str, answer: Answer, connection: Connection, **gi
     "--kind", type=click.Choice(KINDS), help="What it becomes, with what belongs to that."
 )
 @click.option("--no-mute", is_flag=True, help="Send again what was muted.")
+@click.option(
+    "--end-old",
+    is_flag=True,
+    help="Sign a webhook's requests no longer with the secret and key before the present ones.",
+)
 @_settings_options
 @answer_options
 def update(
@@ -115,17 +121,25 @@ def update(
     destination: str,
     kind: str | None,
     no_mute: bool,
+    end_old: bool,
     answer: Answer,
     connection: Connection,
     **given: Any,
 ) -> None:
-    """Change DESTINATION (its name or nd_… id). What is not given stays."""
+    """Change DESTINATION (its name or nd_… id). What is not given stays.
+
+    With a webhook's new secret or key the one before it goes on signing, too, until --end-old.
+    """
     body = _settings(given)
     if no_mute:
         body["muted_until"] = None
     if kind is not None:
         body[kind] = _target(kind, given, connection)
-    elif any(given[name] for name in ("endpoint", "to", "secret", "envelope")):
+    if end_old and kind != "webhook":
+        raise ArgumentError("--end-old is for a webhook: give --kind webhook and its --endpoint")
+    if end_old:
+        body["webhook"] = {**_NO_OLD, **body["webhook"]}
+    elif kind is None and any(given[name] for name in ("endpoint", "to", "secret", "envelope")):
         raise ArgumentError("say with --kind what the address or secret is of")
     if not body:
         raise ArgumentError("nothing is to be changed: give --kind, --min-severity or a mute")
