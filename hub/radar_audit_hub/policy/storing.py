@@ -40,9 +40,10 @@ from .secret_parts import Secret, Secrets, without_secrets
 from .settling import Settled, delay_ms, read_document, settle
 
 MAX_LASTING_HOLDS = 4 * MAX_HOLDS
-# Of all owners of an org together.
-MAX_ORG_HOLDS = 200
-MAX_ORG_WEIGHT = 500
+# Of all owners of an org together, and of those that speak for a cluster alone: whoever may connect
+# one, which is every member, must leave room for the organization's own.
+MAX_ORG_HOLDS, MAX_CLUSTERS_HOLDS = 200, 150
+MAX_ORG_WEIGHT, MAX_CLUSTERS_WEIGHT = 500, 375
 _secrets = msgspec.json.Decoder(dict[str, Secret])
 
 
@@ -157,10 +158,14 @@ def _refuse_too_many_holds(
     if after.retention is None or _unreleased(after) <= _unreleased(before):
         return
     lasting = [hold for hold in settled.in_force.holds if hold.lasts(now_ms)]
-    if len(lasting) > MAX_ORG_HOLDS or sum(hold.weight for hold in lasting) > MAX_ORG_WEIGHT:
+    whose, most, weight = "the whole organization", MAX_ORG_HOLDS, MAX_ORG_WEIGHT
+    if after.scope != "organization":
+        lasting = [hold for hold in lasting if hold.cluster_id is not None]
+        whose, most, weight = "all clusters", MAX_CLUSTERS_HOLDS, MAX_CLUSTERS_WEIGHT
+    if len(lasting) > most or sum(hold.weight for hold in lasting) > weight:
         message = (
-            f"with those of the whole organization there would be more than {MAX_ORG_HOLDS}, or "
-            f"more than {MAX_ORG_WEIGHT} values in their queries; release some by name"
+            f"with those of {whose} there would be more than {most}, or "
+            f"more than {weight} values in their queries; release some by name"
         )
         raise InvalidBodyError([FieldError("retention.holds", message)])
 

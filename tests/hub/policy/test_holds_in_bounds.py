@@ -76,6 +76,23 @@ async def test_as_many_holds_as_there_may_be_can_be_read(
         assert again.status == 200
 
 
+async def test_holds_of_clusters_leave_room_for_those_of_the_organization(
+    hub: HubUnderTest,
+) -> None:
+    agent = await operator(hub)
+    for owner in range(OWNERS):
+        holds = [
+            {"name": f"h{hold}", "reason": "r", "query": f"pod:p{owner}-{hold}"}
+            for hold in range(HOLDS)
+        ]
+        answer = await agent.put(agent.owner(f"o{owner}"), retention={"holds": holds})
+        if answer.status != 200:
+            break
+    assert (answer.status, "of all clusters" in answer.json["detail"]) == (422, True)
+    body = {"retention": {"holds": [{"name": "all", "reason": "Case 7"}]}}
+    assert (await hub.send("PUT", f"/api/orgs/{ORG}/audit/policy", json=body)).status == 200
+
+
 async def test_org_may_be_held_by_one_word_whatever_else_is(hub: HubUnderTest) -> None:
     body = {"retention": {"holds": [{"name": "all", "reason": "Case 7", "query": "payments"}]}}
     assert (await hub.send("PUT", f"/api/orgs/{ORG}/audit/policy", json=body)).status == 200
