@@ -21,11 +21,13 @@ async def poll_forever(
     trouble: str,
     log_every: int = 1,
     failed: Callable[[], None] | None = None,
+    rest_seconds: float = 0.0,
 ) -> NoReturn:
     """Look and pause until cancelled; a look that fails is followed by a pause like any other.
 
     Of failures in a row the first is logged as `trouble`, and then every `log_every`th; `failed`
-    is told of each one.
+    is told of each one. Before its pause comes a rest of `rest_seconds`: where bells cut pauses
+    short, they would else have what fails tried again and again.
     """
     in_a_row = 0
     while True:
@@ -38,6 +40,7 @@ async def poll_forever(
             if in_a_row % log_every == 0:
                 logger.exception(trouble)
             in_a_row += 1
+            await asyncio.sleep(rest_seconds)
         await pause()
 
 

@@ -132,6 +132,29 @@ async def test_a_bell_cuts_a_pause_short() -> None:
         await task
 
 
+async def test_a_bell_does_not_cut_the_rest_after_a_failure_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rests: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", rest)
+    bell, looking, looked = asyncio.Event(), Looking(False, True, False), after(4)
+    bell.set()
+
+    async def pause() -> None:
+        await rung(bell, LONG_SECONDS)
+        await looked()
+
+    with pytest.raises(asyncio.CancelledError):
+        await poll_forever(
+            looking.look, pause, logger=_logger, trouble="it failed", rest_seconds=7.0
+        )
+    assert (looking.looks, rests) == (4, [7.0, 7.0]), "after each failure, and only then"
+
+
 async def test_a_bell_says_whether_it_rang_and_stays_as_it_is() -> None:
     bell = asyncio.Event()
     assert not await rung(bell, 0.0)

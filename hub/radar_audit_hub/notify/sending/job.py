@@ -12,10 +12,12 @@ import asyncio
 import logging
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from typing import NoReturn
 
 from radar_audit_hub.context import Hub
 from radar_audit_hub.errors import UnavailableError
+from radar_audit_hub.polling import EveryNth, poll_forever
 from radar_audit_hub.store import notify_attempts, notify_expiry, notify_lanes, notify_messages
 from radar_audit_hub.store.database import Connection
 from radar_audit_hub.store.holds import expiry_of
@@ -45,23 +47,24 @@ async def run_forever(
     It is called after a destination was disabled because of how its receiver answered.
     """
     job = SendingJob(hub, on_disabled)
-    polls = failures = 0
+    measuring, forgetting = EveryNth(MEASURE_EVERY), EveryNth(FORGET_EVERY)
+
+    async def look() -> None:
+        if measuring.is_due():
+            await job.measure()
+        if forgetting.is_due():
+            await job.forget()
+        await job.begin_due()
+
     try:
-        while True:
-            try:
-                if polls % MEASURE_EVERY == 0:
-                    await job.measure()
-                if polls % FORGET_EVERY == 0:
-                    await job.forget()
-                await job.begin_due()
-                failures = 0
-            except Exception:  # the database may be away for a while; the messages can wait
-                if failures % LOG_EVERY == 0:
-                    _logger.exception("messages cannot be read")
-                failures += 1
-                await asyncio.sleep(poll_seconds)
-            polls += 1
-            await hub.deliveries.wait(poll_seconds)
+        await poll_forever(
+            look,
+            partial(hub.deliveries.wait, poll_seconds),
+            logger=_logger,
+            trouble="messages cannot be read",
+            log_every=LOG_EVERY,
+            rest_seconds=poll_seconds,
+        )
     finally:
         await job.stop()
 
