@@ -27,7 +27,8 @@ from .store import query
 from .store.database import Database
 from .turns import Turns
 
-PAGES_AT_ONCE = 4  # of the log and of one org, until they are sent: each may be 16 MiB
+# Pages of the log that are made and sent for one org, and for one person in it: up to 16 MiB each.
+PAGES_AT_ONCE, OWN_PAGES_AT_ONCE = 6, 2
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Hub:
     destination_tests: Slots
     turns: Turns
     pages: Turns
+    own_pages: Turns
 
     @cached_property
     def sealer(self) -> Sealer | None:
@@ -102,6 +104,7 @@ class Hub:
             destination_tests=Slots(MAX_TESTS, "tests of destinations"),
             turns=Turns(),
             pages=Turns(PAGES_AT_ONCE, settings.max_followers),
+            own_pages=Turns(OWN_PAGES_AT_ONCE, settings.max_followers),
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
-from radar_audit_hub.context import PAGES_AT_ONCE
+from radar_audit_hub.context import OWN_PAGES_AT_ONCE, PAGES_AT_ONCE
 from radar_audit_hub.errors import TooManyRequestsError
 from radar_audit_hub.turns import Turns
 
@@ -89,4 +89,16 @@ async def test_pages_of_one_org_wait_for_one_another_alone(hub: HubUnderTest, pa
         waiting = asyncio.create_task(hub.get(path))
         answer = await hub.get(log_path("org_other", path), token=other)
         assert (answer.status, waiting.done()) == (200, False)
+    assert (await waiting).status == 200
+
+
+async def test_pages_of_one_person_wait_for_their_own_alone(hub: HubUnderTest) -> None:
+    slow, other = await hub.add_person(role="auditor"), await hub.add_person(role="auditor")
+    whose = (await hub.get("/api/me", token=slow)).json["user_id"]
+    async with AsyncExitStack() as taken:
+        for _ in range(OWN_PAGES_AT_ONCE):
+            await taken.enter_async_context(hub.hub.own_pages.take(f"{ORG}/{whose}"))
+        waiting = asyncio.create_task(hub.get("?limit=1", token=slow))
+        assert (await hub.get("?limit=1", token=other)).status == 200
+        assert not waiting.done()
     assert (await waiting).status == 200

@@ -29,6 +29,7 @@ from . import cursor
 from .access_log import reader_of
 from .answers import EventPage, facet_answer, gap_answer, json_answer
 from .exports import export
+from .page_turns import page_turn
 from .params import ListParams, read_facets, read_include, read_list, read_nothing
 from .tail import follow
 
@@ -49,7 +50,7 @@ async def list_events(request: web.Request) -> web.StreamResponse:
     params = read_list(given(request))
     if params.format != "json":
         return await export(request, caller, params)
-    async with hub.pages.take(caller.org_id):
+    async with page_turn(hub, caller):
         page = await _page(request, hub, caller, params)
         return await sent(request, page, hub.settings.write_timeout_seconds)
 

@@ -25,6 +25,7 @@ from radar_audit_hub.streaming import PatientWriter, is_gone, sent
 
 from .access_log import reader_of
 from .answers import encode_event, lines_answer
+from .page_turns import page_turn
 from .params import MAX_SEQ, FollowParams, read_follow
 
 KEEP_ALIVE_SECONDS = 15.0
@@ -70,7 +71,7 @@ async def _long_poll(
     checked = loop.time()
     deadline = checked + params.wait_seconds
     while True:
-        async with hub.pages.take(caller.org_id):
+        async with page_turn(hub, caller):
             if loop.time() - checked >= RECHECK_SECONDS:
                 caller, checked = await _allowed(request), loop.time()
             found = await _read(hub, caller, params, after)
@@ -114,7 +115,7 @@ async def _stream(
     hub, loop = request.app[HUB], asyncio.get_running_loop()
     checked = written = loop.time()
     while not hub.signal.stopped and not is_gone(request):
-        async with hub.pages.take(caller.org_id):
+        async with page_turn(hub, caller):
             if loop.time() - checked >= RECHECK_SECONDS:
                 caller, checked = await _allowed(request), loop.time()
             found = await _read(hub, caller, params, after)
