@@ -6,9 +6,11 @@ of the same kind beside it are what the long one is compared with: the page may 
 
 from __future__ import annotations
 
+import gc
 import os
 import statistics
 import time
+from collections.abc import Mapping
 
 from playwright.async_api import Browser, async_playwright
 from radar_audit_events.ids import new_id
@@ -17,7 +19,7 @@ from radar_audit_hub.store.control import User, ensure_user, insert_member
 from radar_audit_hub.store.database import Database
 from radar_audit_hub.store.sessions import NewSession, insert_session
 
-from tests.bench.harness import Benchmark, Figure, Goal, Measure, Run, interleave, ratios
+from tests.bench.harness import Benchmark, Figure, Goal, Run, ratios
 from tests.bench.http_client import HOST, Connection
 from tests.bench.hub_process import Served, running_hub
 from tests.bench.seed import TENTH_ORG, USUAL_ACTOR, now_ms
@@ -50,10 +52,9 @@ async def _run(run: Run) -> list[Figure]:
         "api": f"/api/orgs/{log.org_id}/audit?limit=50",
     }
     async with running_hub(log.dsn) as hub:
-        measures = {name: _seconds(hub, path, secret) for name, path in pages.items()}
-        for measure in measures.values():
-            await measure()  # fills the caches, outside the measurement
-        values = await interleave(run.rounds, measures)
+        await _seconds(hub, pages, secret)  # fills the caches, outside the measurement
+        rounds = [await _seconds(hub, pages, secret) for _ in range(run.rounds)]
+        values = {name: [one[name] for one in rounds] for name in pages}
         in_browser = await _in_browser(hub, long, secret, run.rounds)
 
     def told(name: str, label: str) -> Figure:
@@ -107,21 +108,22 @@ async def _reader(dsn: str, orgs: tuple[str, ...]) -> str:
     return secret
 
 
-def _seconds(hub: Served, path: str, secret: str) -> Measure:
-    """Return a measurement of the median seconds from a request to the answer's last byte."""
-    request = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nCookie: {COOKIE}={secret}\r\n\r\n".encode()
+async def _seconds(hub: Served, pages: Mapping[str, str], secret: str) -> dict[str, float]:
+    """Return for each page the median seconds from a request to the answer's last byte.
 
-    async def measure() -> float:
-        connection = await Connection.open(hub.port)
-        taken = []
-        for _ in range(_REQUESTS):
+    The pages take turns at every request: what else the machine does meanwhile, all of them feel.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in pages}
+    connection = await Connection.open(hub.port)
+    gc.collect()
+    for _ in range(_REQUESTS):
+        for name, path in pages.items():
+            head = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nCookie: {COOKIE}={secret}\r\n\r\n"
             begun = time.perf_counter()
-            await connection.exchange(request)
-            taken.append(time.perf_counter() - begun)
-        connection.close()
-        return statistics.median(taken)
-
-    return measure
+            await connection.exchange(head.encode())
+            taken[name].append(time.perf_counter() - begun)
+    connection.close()
+    return {name: statistics.median(times) for name, times in taken.items()}
 
 
 async def _in_browser(hub: Served, path: str, secret: str, rounds: int) -> list[Figure]:
