@@ -76,7 +76,8 @@ async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
             limit=asked.limit + 1,
         )
         page, following = cut(rows, asked, list_name, lambda one: (one.created_at, one.id))
-        attempts = await attempts_of(conn, caller.org_id, [one.id for one in page])
+        ids = [one.id for one in page]
+        attempts = await attempts_of(conn, caller.org_id, ids, with_wire=False)
     await note_read(hub, caller)
     answer = [shown.delivery(one, attempts[one.id]) for one in page]
     return {"deliveries": answer, "next_cursor": following}
@@ -94,7 +95,7 @@ async def load(request: web.Request, caller: Principal) -> dict[str, Any]:
     floors = floors_of(caller, request.app[HUB].now_ms())
     async with request.app[HUB].db.read() as conn:
         found = await delivery(conn, request, await named(conn, request), floors)
-        attempts = await attempts_of(conn, caller.org_id, [found.id])
+        attempts = await attempts_of(conn, caller.org_id, [found.id], with_wire=True)
     await note_read(request.app[HUB], caller)
     return shown.whole_delivery(found, attempts[found.id])
 

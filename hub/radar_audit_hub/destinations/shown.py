@@ -69,6 +69,10 @@ def delivery(message: Message, attempts: Sequence[Attempt]) -> dict[str, Any]:
     }
 
 
+def _json(text: str | None) -> Any:
+    return None if text is None else msgspec.json.decode(text)
+
+
 def whole_delivery(message: Message, attempts: Sequence[Attempt]) -> dict[str, Any]:
     """Return the same with what it is about, and what was sent and answered at each attempt."""
     said = content.decode(message.payload)
@@ -78,8 +82,8 @@ def whole_delivery(message: Message, attempts: Sequence[Attempt]) -> dict[str, A
         "attempts": [
             {
                 **_attempt(one),
-                "request": msgspec.json.decode(one.request),
-                "response": None if one.response is None else msgspec.json.decode(one.response),
+                "request": _json(one.request),
+                "response": _json(one.response),
             }
             for one in attempts
         ],

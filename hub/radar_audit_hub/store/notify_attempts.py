@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import case, func, insert, select, update
+from sqlalchemy import ColumnElement, case, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .notify_messages import Message
@@ -27,7 +27,8 @@ class Attempt:
     """One attempt at a message; `outcome` None: begun, and nobody knows how it ended.
 
     `outcome`: delivered; retry (another follows); failed (none does). `request` and `response`
-    are JSON without secrets; `receiver_status` is the answer's, of HTTP or SMTP.
+    are JSON without secrets, None where they were not asked for; `receiver_status` is the answer's,
+    of HTTP or SMTP.
     """
 
     message_id: str
@@ -37,7 +38,7 @@ class Attempt:
     receiver_status: int | None
     outcome: Outcome | None
     error: str | None
-    request: str
+    request: str | None
     response: str | None
 
 
@@ -186,18 +187,23 @@ async def count_disabled(conn: AsyncConnection) -> int:
 
 
 async def attempts_of(
-    conn: AsyncConnection, org_id: str, message_ids: Sequence[str]
+    conn: AsyncConnection, org_id: str, message_ids: Sequence[str], *, with_wire: bool = True
 ) -> dict[str, list[Attempt]]:
-    """Return the attempts at messages, by message and number; a page of ids at most."""
+    """Return the attempts at messages, by message and number; a page of ids at most.
+
+    `with_wire`: with what was sent and answered, which may be 100 KB an attempt.
+    """
     table = notify_attempt
+    wire: Sequence[ColumnElement[Any]] = (table.c.request, table.c.response)
+    if not with_wire:
+        wire = [null().label(column.name) for column in (table.c.request, table.c.response)]
+    plain = [column for column in table.c if column.name not in ("org_id", "request", "response")]
     statement = (
-        select(table)
+        select(*plain, *wire)
         .where(table.c.org_id == org_id, table.c.message_id.in_(sorted(message_ids)))
         .order_by(table.c.message_id, table.c.number)
     )
     found: dict[str, list[Attempt]] = {name: [] for name in message_ids}
     for row in await conn.execute(statement):
-        values = dict(row._mapping)  # noqa: SLF001 - a row's only map
-        values.pop("org_id")
-        found[row.message_id].append(Attempt(**values))
+        found[row.message_id].append(Attempt(**row._mapping))  # noqa: SLF001 - a row's only map
     return found
