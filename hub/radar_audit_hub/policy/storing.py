@@ -23,7 +23,7 @@ from radar_audit_hub.errors import (
     UnavailableError,
     UnknownActionError,
 )
-from radar_audit_hub.notify.destinations import sync
+from radar_audit_hub.notify.destinations import kind_of, sync
 from radar_audit_hub.notify.following.starting import follow_document
 from radar_audit_hub.sealing import Sealer, SealError
 from radar_audit_hub.store.control import Org
@@ -84,8 +84,8 @@ async def store(
     """
     sealer = hub.sealer
     kept = {} if before is None else opened(sealer, before)
-    plain, secrets = without_secrets(document, kept)
     old = None if before is None else read_document(before)
+    plain, secrets = without_secrets(document, _of_same_kind(kept, old, document))
     plain = _with_lasting_holds(plain, old)
     owner = Owner(
         org_id=org.id,
@@ -119,6 +119,17 @@ async def store(
     if told:  # a new version may ask for the same
         change.note(org.id, ACTION, org.id, {"kind": "owner", "owner": owner_id, "changes": told})
     return settled
+
+
+def _of_same_kind(kept: Secrets, old: OwnerDocument | None, new: OwnerDocument) -> Secrets:
+    """Return the secrets of the destinations that stay what they are: a Slack URL is no Teams'."""
+
+    def kinds(document: OwnerDocument | None) -> dict[str, str]:
+        asked = None if document is None else document.notifications
+        return {} if asked is None else {one.name: kind_of(one) for one in asked.destinations}
+
+    same = kinds(old).items() & kinds(new).items()
+    return {name: kept[name] for name, _ in same if name in kept}
 
 
 def _with_lasting_holds(document: OwnerDocument, before: OwnerDocument | None) -> OwnerDocument:

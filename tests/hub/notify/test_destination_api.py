@@ -20,6 +20,12 @@ async def made(hub: HubUnderTest, **asked: Any) -> Answer:
     return await hub.send("POST", PATH, json={"name": "ops", **asked})
 
 
+async def test_secret_of_one_kind_is_none_of_another(hub: HubUnderTest) -> None:
+    one = f"{PATH}/{(await made(hub, slack={'url': SLACK})).json['id']}"
+    moved = await hub.send("PATCH", one, json={"teams": {}})
+    assert (moved.json["kind"], moved.json["has_secret"]) == ("teams", False)
+
+
 async def test_audit_policy_changed_row_is_written_for_each_change(hub: HubUnderTest) -> None:
     first = await made(hub, slack={"url": SLACK}, min_severity="warning")
     assert first.status == 201
