@@ -51,6 +51,12 @@ class NotifySettings:
         maximum=90,
         help="How long a destination may do nothing but fail before it is disabled.",
     )
+    mails_per_day: int = setting(
+        1000,
+        minimum=1,
+        maximum=1_000_000,
+        help="Addresses that an organization's alerts are mailed to in a day, on each replica.",
+    )
     pagerduty_url: str = setting(
         "https://events.pagerduty.com/v2/enqueue",
         help="Where PagerDuty takes events; accounts of its EU region have another address.",

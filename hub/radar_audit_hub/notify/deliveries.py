@@ -19,17 +19,19 @@ from radar_audit_hub.settings_notify import NotifySettings
 
 from .addresses import Allowed, UrlRefusedError, read_url
 from .guard import Guard, Lookup, connector, look_up
+from .mail_budget import MailBudget
 
 MAX_ANSWER_BYTES = 64 * 1024
 _SCHEMES: tuple[Literal["https", "http"], ...] = ("https", "http")
 
 
 class Deliveries:
-    """Sends to checked addresses; one per hub."""
+    """Sends to checked addresses; one per hub. `mails` is what may be sent by mail."""
 
     def __init__(self, settings: NotifySettings, lookup: Lookup = look_up) -> None:
         """Open nothing yet; `lookup` resolves names, in a thread."""
         self._settings, self._lookup = settings, lookup
+        self.mails = MailBudget(settings.mails_per_day)
         self._allowed = Allowed(settings.allowed_networks)
         self._guards: list[Guard] = []
         self._ways: dict[str, Outbound] = {scheme: self._way(scheme) for scheme in _SCHEMES}

@@ -95,6 +95,21 @@ async def test_one_address_that_is_refused_keeps_no_other_from_its_mail(mail: Ma
     assert attempt.response == '{"accepted": 1, "refused": 1}'
 
 
+async def test_no_organization_spends_more_than_its_mails_of_the_day(mail: MailWorld) -> None:
+    budget = mail.world.hub.deliveries.mails
+    now_ms = mail.world.hub.now_ms()
+    assert budget.take("org_x", budget.per_day - len(TO), now_ms) is None
+    sent, waits = await mail.send(), await mail.send()
+    assert len(mail.server.mails) == 1
+    assert (await mail.world.message(sent)).state == "delivered"
+    (attempt,) = await mail.world.attempts(waits)
+    assert (attempt.outcome, attempt.receiver_status) == ("retry", None)
+    assert "mails of today" in str(attempt.error)
+    assert budget.take("org_y", budget.per_day, now_ms) is None, "another organization has its own"
+    tomorrow_ms = now_ms + 86_400_000
+    assert budget.take("org_x", budget.per_day, tomorrow_ms) is None
+
+
 async def test_mail_waits_while_no_mail_server_is_set(
     world: NotifyWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:

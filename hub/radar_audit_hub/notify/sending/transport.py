@@ -39,10 +39,10 @@ class Sent:
     response: str | None = None
 
 
-async def send(hub: Hub, kind: str, request: Request, wire_id: str) -> Sent:
+async def send(hub: Hub, org_id: str, kind: str, request: Request, wire_id: str) -> Sent:
     """Send once; whatever happens is in the answer."""
     if isinstance(request, MailRequest):
-        return await _mail(hub, request, wire_id)
+        return await _mail(hub, org_id, request, wire_id)
     return await _http(hub, kind, request)
 
 
@@ -72,7 +72,7 @@ def _excerpt(body: bytes) -> str:
     return body[:_EXCERPT_BYTES].decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
-async def _mail(hub: Hub, request: MailRequest, wire_id: str) -> Sent:
+async def _mail(hub: Hub, org_id: str, request: MailRequest, wire_id: str) -> Sent:
     settings = hub.settings.smtp
     if settings.host is None:  # the next attempt may be after it was set
         return Sent(verdict=Verdict(result="retry", error=_NO_SMTP))
@@ -88,6 +88,11 @@ async def _mail(hub: Hub, request: MailRequest, wire_id: str) -> Sent:
     except (ValueError, HeaderParseError):
         wrong = "an address of the destination is none that mail can be sent to"
         return Sent(verdict=Verdict(result="failed", error=wrong))
+    budget = hub.deliveries.mails
+    wait_ms = budget.take(org_id, len(request.to), hub.now_ms())
+    if wait_ms is not None:
+        spent = f"the organization's alerts have had their {budget.per_day} mails of today"
+        return Sent(verdict=Verdict(result="retry", error=spent, retry_after_ms=wait_ms))
     try:
         refused = await transmit(message, settings)
     except DeliveryFailedError as error:
