@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, expect
 
 from tests.pages.walk import OUTSIDE, ROLES, STOPS, Stop, path_of
 from tests.support.browsers import signed_in
-from tests.support.chromium import Chromium, Tab
+from tests.support.chromium import PHONE, WIDE, Chromium, Tab
 from tests.support.page_world import FULL, PageWorld
 
 # Everything is opened first, so that what is in menus and behind summaries counts, too. Bars of
@@ -151,6 +151,14 @@ def test_the_first_stop_skips_the_menu(browser: Chromium, world: PageWorld) -> N
         tab.page.keyboard.press("Enter")
         tab.page.keyboard.press("Tab")
         assert tab.page.evaluate("document.activeElement.closest('main') !== null")
+
+
+def test_the_inbox_is_called_with_what_is_not_read(browser: Chromium) -> None:
+    for size in (WIDE, PHONE):
+        with browser.tab("owner", size=size) as tab:
+            tab.open("/preferences")
+            way = tab.page.get_by_role("link", name=re.compile(r"^Inbox ?, [1-9]\d* ?unread$"))
+            expect(way).to_be_visible()
 
 
 def tab_to(tab: Tab, wanted: Locator) -> None:

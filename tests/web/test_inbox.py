@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from radar_audit_hub.store.inbox import NewItem, put_items
 
 from tests.support.hub_builder import ORG, HubUnderTest
@@ -56,8 +58,8 @@ async def test_mails_follow_what_is_ticked(hub: HubUnderTest) -> None:
 
 def called(page: str) -> str:
     """Return what a page's frame calls the way to the inbox."""
-    (way,) = [one for one in Elements(page).all("a") if one.get("href") == "/inbox"]
-    return way["aria-label"]
+    (way,) = re.findall(r'<a class="inbox".*?</a>', page)
+    return re.sub("<[^>]*>", "", way)
 
 
 async def put(hub: HubUnderTest, count: int, kind: str, user_id: str = "user_1") -> None:
@@ -98,14 +100,9 @@ async def test_the_frame_counts_only_what_the_inbox_shows_and_not_for_ever(
     await put(hub, 1, "cluster.disconnected", "user_3")
     assert called(await viewer.text("/orgs/new")) == "Inbox, 1 unread"
     owner = await reader(hub)
-    for count, words, figure in (
-        (99, "Inbox, 99 unread", ">99<"),
-        (120, "Inbox, more than 99 unread", ">99+<"),
-    ):
+    for count, words in ((99, "Inbox, 99 unread"), (120, "Inbox, 99+ unread")):
         await put(hub, count, "cluster.disconnected")
-        page = await owner.text("/orgs/new")
-        assert called(page) == words
-        assert figure in page
+        assert called(await owner.text("/orgs/new")) == words
 
 
 async def test_whoever_has_no_session_is_told_of_no_inbox(hub: HubUnderTest) -> None:

@@ -40,16 +40,9 @@ class Visit:
     place: Place | None = None
 
     @property
-    def unread_words(self) -> str:
-        """How many are not read, as the frame of a page says it: empty for none."""
-        if self.unread > MOST_UNREAD:
-            return f"more than {MOST_UNREAD} unread"
-        return f"{self.unread} unread" if self.unread else ""
-
-    @property
     def unread_figure(self) -> str:
-        """The same in as little room as there is, such as 99+."""
-        return f"{MOST_UNREAD}+" if self.unread > MOST_UNREAD else str(self.unread or "")
+        """How many are not read, in as little room as there is, such as 99+."""
+        return f"{MOST_UNREAD}+" if self.unread > MOST_UNREAD else str(self.unread)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
