@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,9 +48,8 @@ def test_terminal_reaches_slack_and_webhook_within_seconds_of_its_101(
             seconds[name].append((one["at_ms"] - begun_ms) / 1000)
     for name, measured in seconds.items():
         figures.add(f"from a terminal's 101 to its alert, {name}", measured)
-        # The machine is shared: the promise is held by the median, and once by the worst.
-        assert statistics.median(measured) < _BOUND_SECONDS, measured
-        assert sorted(measured)[-2] < 2 * _BOUND_SECONDS, measured
+        # The promise is of every alert, the slowest too.
+        assert max(measured) < _BOUND_SECONDS, measured
 
 
 def test_status_of_the_policy_shows_that_alerts_arrive(world: NoticeWorld) -> None:
