@@ -29,6 +29,9 @@ import sys, urllib.error, urllib.request
 request = urllib.request.Request(sys.argv[1])
 if len(sys.argv) > 2:
     request.add_header("Authorization", "Bearer " + sys.argv[2])
+if len(sys.argv) > 3:
+    request.method, request.data = "PUT", sys.argv[3].encode()
+    request.add_header("Content-Type", "application/json")
 try:
     answer, code = urllib.request.urlopen(request, timeout=10), 0
 except urllib.error.HTTPError as error:
@@ -45,7 +48,11 @@ Row = dict[str, Any]
 
 def ask(cluster: Cluster, url: str, token: str = "", *, must_succeed: bool = True) -> str:
     """GET a URL from within the cluster's network; return the body."""
-    words = [sys.executable, "-c", _ASK, url, *([token] if token else [])]
+    return _send(cluster, [url, *([token] if token else [])], must_succeed=must_succeed)
+
+
+def _send(cluster: Cluster, arguments: list[str], *, must_succeed: bool = True) -> str:
+    words = [sys.executable, "-c", _ASK, *arguments]
     done = subprocess.run(cluster.in_network(words), capture_output=True, text=True, check=False)
     assert not must_succeed or done.returncode == 0, done.stdout + done.stderr[-800:]
     return done.stdout
@@ -103,6 +110,11 @@ class NodeHub:
             self._process.terminate()
             self._process.wait()
             self._process = None
+
+    def put_policy(self, document: dict[str, Any]) -> None:
+        """Store the organization's own document of retention and alerts, as its owner."""
+        url = f"{self.url}/api/orgs/{ORG}/audit/policy"
+        _send(self.cluster, [url, self.pat, json.dumps(document)])
 
     def rows(self) -> list[Row]:
         """Return every event of terminals, oldest first."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-RECEIVER_PORT, FRONT_PORT = 18444, 18443
+RECEIVER_PORT, FRONT_PORT = 18444, 18445  # 18443 is that of the stand-in for a hub
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

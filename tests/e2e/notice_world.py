@@ -24,7 +24,7 @@ from tests.support.crd_cases import API_VERSION
 
 POLICY = "alerts"
 SIGNING_SECRET = "whsec_" + base64.b64encode(b"e2e-signing-secret-0123456789ab").decode()
-_RECEIVER = "https://127.0.0.1:{port}/{name}"
+RECEIVER = "https://127.0.0.1:{port}/{name}"
 
 
 class HubOperator(NodeOperator):
@@ -57,7 +57,7 @@ class NoticeWorld:
 
     def apply_policy(self) -> None:
         """Apply a policy of two destinations with their Secrets, and wait until it is in force."""
-        slack = _RECEIVER.format(port=RECEIVER_PORT, name="slack")
+        slack = RECEIVER.format(port=RECEIVER_PORT, name="slack")
         secrets = {"slack-url": slack, "signing": SIGNING_SECRET}
         meta = {"name": "receivers", "namespace": OWN}
         self.operator.apply(
@@ -96,7 +96,7 @@ def _alerts() -> dict[str, Any]:
     def key(name: str) -> dict[str, str]:
         return {"name": "receivers", "key": name}
 
-    url = _RECEIVER.format(port=RECEIVER_PORT, name="webhook")
+    url = RECEIVER.format(port=RECEIVER_PORT, name="webhook")
     return {
         "destinations": [
             {"name": "chat", "slack": {"urlSecretRef": key("slack-url")}},
@@ -109,20 +109,30 @@ def _alerts() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def notice_world(cluster: Cluster, hub: NodeHub, folder: Path) -> Iterator[NoticeWorld]:
-    """Run receivers and an operator for the length of the block."""
+def running_receiver(cluster: Cluster, hub: NodeHub, folder: Path) -> Iterator[Path]:
+    """Run the receivers and the hub's TLS for the length of the block; yield the log of both."""
     pem, log = folder / "receiver.pem", folder / "received.ndjson"
     certificate = hub.receivers_authority.issue_cert("127.0.0.1")
     certificate.private_key_and_cert_chain_pem.write_to_path(str(pem))
     words = [sys.executable, "-m", "tests.e2e.notice_receiver"]
     words += [str(pem), hub.url.removeprefix("http://"), str(log)]
-    operator = HubOperator(cluster, folder, hub)
     with subprocess.Popen(
         cluster.in_network(words), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as receiver:
         try:
             assert receiver.stdout is not None
             assert receiver.stdout.readline() == b"ready\n"
+            yield log
+        finally:
+            receiver.terminate()
+
+
+@contextlib.contextmanager
+def notice_world(cluster: Cluster, hub: NodeHub, folder: Path) -> Iterator[NoticeWorld]:
+    """Run receivers and an operator for the length of the block."""
+    operator = HubOperator(cluster, folder, hub)
+    with running_receiver(cluster, hub, folder) as log:
+        try:
             operator.install()
             token = {"name": "hub-token", "namespace": OWN}
             operator.apply(
@@ -138,7 +148,6 @@ def notice_world(cluster: Cluster, hub: NodeHub, folder: Path) -> Iterator[Notic
             _clean_up(cluster, hub)
         finally:
             operator.stop()
-            receiver.terminate()
 
 
 def _clean_up(cluster: Cluster, hub: NodeHub) -> None:

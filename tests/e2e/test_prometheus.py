@@ -1,9 +1,9 @@
 """Guards that a real Prometheus gets from real parts what the dashboard and the alerts ask for.
 
 Hub, gateway, a collector that reads the API server's log, and the operator are scraped on a real
-cluster while somebody opens a terminal and an admin applies an AuditPolicy. The operator's hub is
-its stand-in, which speaks TLS. The alerts are the chart's, unchanged: as minutes of theirs would be
-long, none may be even pending where all is well.
+cluster while somebody opens a terminal, the hub tells a receiver of it, and an admin applies an
+AuditPolicy. The operator's hub is its stand-in, which speaks TLS. The alerts are the chart's,
+unchanged: as minutes of theirs would be long, none may be even pending where all is well.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from tests.cluster.machine import MachineCluster
 from tests.e2e.figures import Figures
 from tests.e2e.node_hub import ORG, NodeHub, ask, eventually
 from tests.e2e.node_prometheus import NodePrometheus, running_prometheus
+from tests.e2e.notice_receiver import RECEIVER_PORT
+from tests.e2e.notice_world import RECEIVER, running_receiver
 from tests.e2e.operator_process import OWN, PROBES_ADDRESS, NodeOperator, running_operator
 from tests.e2e.radar_pod import GROUPS, PROBES_PORT, RadarPod
 from tests.support.crd_cases import API_VERSION
@@ -34,8 +36,6 @@ _QUIET_SECONDS = 60
 _LOG_PROBES = "127.0.0.1:19281"
 # What nothing can be shown of here, and why.
 EMPTY = {
-    "Attempts A": "no notice is sent: the operator's hub is a stand-in",
-    "Lag of notices A": "the same",
     "Outgoing work A": "no mail and no call to another service is due",
 }
 
@@ -67,11 +67,26 @@ def watched(
     }
     environ = {"RADAR_AUDIT_OPERATOR_GATEWAY_CONTAINER": pod.sidecar_container}
     with (
+        told_by_the_hub(hub, folder),
         log_collector(radar_cluster, hub, folder),
         running_operator(radar_cluster, folder, environ) as operator,
         running_prometheus(radar_cluster, folder, targets) as prometheus,
     ):
         yield Watched(prometheus, operator, pod, hub, targets)
+
+
+@contextlib.contextmanager
+def told_by_the_hub(hub: NodeHub, folder: Path) -> Iterator[None]:
+    """Have the hub tell a receiver of each terminal for the length of the block."""
+    url = RECEIVER.format(port=RECEIVER_PORT, name="slack")
+    rule = {"name": "terminals", "actions": ["pod.exec_started"], "destinations": ["chat"]}
+    alerts = {"destinations": [{"name": "chat", "slack": {"url": url}}], "rules": [rule]}
+    with running_receiver(hub.cluster, hub, folder):
+        hub.put_policy({"notifications": alerts})
+        try:
+            yield
+        finally:
+            hub.put_policy({})
 
 
 @contextlib.contextmanager
@@ -147,6 +162,9 @@ def test_every_query_of_the_dashboard_returns_data(used: Watched, figures: Figur
 
 def test_figures_are_those_of_what_was_done(used: Watched) -> None:
     value = used.prometheus.value
+    told = 'radar_audit_hub_delivery_attempts_total{channel="slack", result="delivered"}'
+    eventually(lambda: value(told) >= 1)
+    eventually(lambda: value('radar_audit_hub_delivery_lag_seconds_count{channel="slack"}') >= 1)
     captured = 'radar_audit_collector_events_total{job="gateway", action="pod.exec_ended"}'
     eventually(lambda: value(captured) >= 1)
     eventually(lambda: value('radar_audit_hub_ingest_events_total{result="accepted"}') >= 2)
@@ -162,7 +180,17 @@ def test_no_label_tells_who_did_what_where(used: Watched) -> None:
     series = used.prometheus.get("series", **{"match[]": '{__name__=~"radar_audit_.*"}'})
     assert len(series) > 200
     values = {text for each in series for name, text in each.items() if name != "__name__"}
-    assert not values & {USER, ORG, "web", "demo", "app", "ops@example.com", "watched", "main"}
+    assert not values & {
+        USER,
+        ORG,
+        "web",
+        "demo",
+        "app",
+        "ops@example.com",
+        "watched",
+        "main",
+        "chat",
+    }
     ids = [text for text in values if text.startswith(("org_", "cl_"))]
     assert not set(ids) - {"org_mismatch"}  # a reason, see the collector's classify.py
     assert not [text for text in values if "@" in text]
