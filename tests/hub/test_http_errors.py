@@ -14,12 +14,12 @@ from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from radar_audit_events.errors import FieldError
-from radar_audit_hub import errors, protocol
+from radar_audit_hub import errors
 from radar_audit_hub.http_errors import problem
 from radar_audit_hub.protocol import MAX_HEADER_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
 from sqlalchemy.exc import OperationalError
 
-from tests.support.hub_builder import ORG, HubUnderTest, log_path
+from tests.support.hub_builder import ORG, HubUnderTest, log_path, running_hub
 from tests.support.log_rows import make_event
 from tests.support.raw_http import RawAnswer, exchange
 
@@ -188,10 +188,12 @@ async def test_unknown_expectation_gets_a_problem(hub: HubUnderTest) -> None:
         assert_problem(await ask(hub, path, "Expect: coffee\r\n"), 417)
 
 
-async def test_page_that_is_not_read_does_not_wait_for_ever(
-    hub: HubUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(protocol, "ANSWER_SECONDS", 0.3)
+async def test_page_that_is_not_read_does_not_wait_for_ever(sqlite_url: str) -> None:
+    async with running_hub(sqlite_url, migrated=True, write_timeout_seconds=0.3) as hub:
+        await _leave_a_page_unread(hub)
+
+
+async def _leave_a_page_unread(hub: HubUnderTest) -> None:
     wide = {"labels": {f"k{n}": "v" * 1500 for n in range(10)}}
     rows = [make_event(n, action="cluster.created", metadata=wide) for n in range(500)]
     await hub.append(*rows)
