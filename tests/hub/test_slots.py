@@ -38,4 +38,4 @@ def test_place_is_given_back_after_an_error() -> None:
     with pytest.raises(RuntimeError), places.take("org_x"):
         raise RuntimeError
     with places.take("org_x"):
-        assert places._gauge._value.get() == 1
+        assert places.taken == 1

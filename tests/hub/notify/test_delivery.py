@@ -35,7 +35,7 @@ async def test_message_arrives_signed_once_and_is_on_record(
     assert (attempt.number, attempt.outcome, attempt.receiver_status) == (1, "delivered", 200)
     assert attempt.duration_ms is not None
     assert (await any_world.message(message_id)).state == "delivered"
-    request, response = json.loads(attempt.request), json.loads(attempt.response or "")
+    request, response = json.loads(attempt.request or ""), json.loads(attempt.response or "")
     assert json.loads(request["body"]) == got.json
     assert "webhook-signature" not in request["headers"]
     assert request["headers"]["webhook-id"] == message_id
