@@ -11,8 +11,8 @@ from radar_audit_hub.slots import Slots
 
 
 def slots(limit: int) -> Slots:
-    """Make places with a gauge of their own."""
-    return Slots(limit, "exports", Gauge("taken", "Places taken", registry=CollectorRegistry()))
+    """Make places that no gauge shows."""
+    return Slots(limit, "exports")
 
 
 @pytest.mark.parametrize("limit, of_one_org", [(1, 1), (3, 3), (4, 3), (8, 6), (200, 150)])
@@ -31,6 +31,14 @@ def test_one_org_leaves_a_quarter_of_the_places_to_others(limit: int, of_one_org
     assert places.taken == 0
     with places.take("org_x"):
         assert places.taken == 1
+
+
+def test_gauge_shows_how_many_are_taken() -> None:
+    registry = CollectorRegistry()
+    places = Slots(4, "exports", Gauge("taken", "Places taken", registry=registry))
+    with places.take("org_x"), places.take("org_y"):
+        assert registry.get_sample_value("taken") == 2
+    assert registry.get_sample_value("taken") == 0
 
 
 def test_place_is_given_back_after_an_error() -> None:
