@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.pages.walk import BY_ROLE, OUTSIDE, STOPS, Stop, path_of
+from tests.pages.walk import BY_ROLE, OUTSIDE, REFUSALS, STOPS, Refusal, Stop, path_of
 from tests.support.chromium import PHONE, WIDE, Tab, chromium
 from tests.support.page_world import page_world
 
@@ -39,10 +39,23 @@ def photograph(folder: Path, only: list[str]) -> int:
                         if only and not {stop.name, name} & set(only):
                             continue
                         tab.open(path_of(stop, world))
+                        if isinstance(stop, Refusal):
+                            _refuse(tab, stop)
                         name = f"{name}-{width}-{scheme}.png"
                         _photograph(tab, folder / name, size)
                         taken += 1
     return taken
+
+
+def _refuse(tab: Tab, form: Refusal) -> None:
+    """Send a form as the hub refuses it, past what the browser would say of it."""
+    tab.page.evaluate("for (const form of document.forms) form.noValidate = true")
+    for label, text in form.typed:
+        tab.page.get_by_label(label, exact=True).fill(text)
+    with tab.page.expect_navigation() as answer:
+        tab.page.get_by_role("button", name=form.button, exact=True).first.click()
+    assert answer.value is not None
+    assert answer.value.status == form.status, form.name
 
 
 def _photograph(tab: Tab, path: Path, size: tuple[int, int]) -> None:
@@ -59,7 +72,7 @@ def _looks() -> list[tuple[str | None, list[Stop]]]:
         (role, [stop for stop in STOPS if stop.name in names]) for role, names in BY_ROLE.items()
     ]
     owner = [stop for stop in STOPS if stop.name != "org-home"]  # which leads to the log
-    return [("owner", owner), *others, (None, list(OUTSIDE))]
+    return [("owner", [*owner, *REFUSALS]), *others, (None, list(OUTSIDE))]
 
 
 def _file_name(name: str, role: str | None) -> str:

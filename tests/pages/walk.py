@@ -1,6 +1,6 @@
-"""The pages to be walked: their addresses, and who may see them.
+"""The pages to be walked: their addresses, who may see them, and forms that are refused.
 
-Owns the list. Every page is opened as each role, checked by axe and photographed; one that is
+Owns the lists. Every page is opened as each role, checked by axe and photographed; one that is
 added to the hub is added here. {org} is the org with a log, {empty} the one without, {paid} and
 {owed} have subscriptions, {event} and {cluster} are what the full one has.
 """
@@ -96,6 +96,41 @@ BY_ROLE = {
     "member": ("org-home", "clusters", "tokens"),
     "viewer": ("org-home", "clusters-empty", "cluster", "leave", "activity"),
 }
+
+
+@dataclass(frozen=True)
+class Refusal(Stop):
+    """A form that is sent with what cannot be: `typed` by the fields' labels, then a `button`."""
+
+    typed: tuple[tuple[str, str], ...] = ()
+    button: str = "Save"
+
+
+REFUSALS = (
+    Refusal(
+        "settings-refused",
+        "/orgs/{org}/settings",
+        OWNER,
+        422,
+        (("Tokens expire after (days)", "soon"),),
+    ),
+    Refusal(
+        "rule-refused",
+        "/orgs/{org}/notifications/rules/new",
+        OWNER,
+        422,
+        (("Name", "No Such Name"), ("Query", "actoin:x")),
+    ),
+    Refusal(
+        "destination-refused",
+        "/orgs/{org}/notifications/destinations/new?kind=webhook",
+        OWNER,
+        422,
+        (("Name", "siem"), ("Address", "http://siem.example.com")),
+        "Add destination",
+    ),
+    Refusal("retention-refused", "/orgs/{org}/retention", OWNER, 422, (("Keep events for", "0"),)),
+)
 
 
 def path_of(stop: Stop, world: PageWorld) -> str:
