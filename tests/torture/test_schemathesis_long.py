@@ -14,7 +14,7 @@ from tests.support.api_fuzz import Tokens, fuzz
 from tests.support.hub_builder import ORG, events_of, running_hub
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(600)]
-EXAMPLES = 120
+EXAMPLES = 90
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
