@@ -21,7 +21,7 @@ run: bootstrap ## Start hub and collector on a replayed audit log (AUDIT_LOG=/pa
 	@$(BIN)/python scripts/demo/run.py $(if $(AUDIT_LOG),--audit-log "$$AUDIT_LOG") $(ARGS)
 
 test: bootstrap ## Run the tests (unit, property, contract; SQLite and a PostgreSQL of its own)
-	@$(ROOMY) $(BIN)/pytest -n 2 $(ARGS)
+	@$(ROOMY) $(BIN)/pytest -n 3 $(ARGS)
 
 check: format-check lint imports types test ## Run every check, the tests too
 
