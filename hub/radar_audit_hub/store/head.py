@@ -17,9 +17,9 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .database import Dialect, driver, fetch
+from .database import driver, fetch
 from .schema import audit_log_head
-from .sql import Arguments
+from .sql import arguments_for
 
 _LOCK_HEAD = {
     "postgresql": "SELECT next_seq, min_seq, frontier FROM audit_log_head "
@@ -102,7 +102,7 @@ async def tile_hashes(connection: AsyncConnection, org_id: str, tile: int, end: 
     Rows of the tile may have been purged; their hashes were kept then.
     """
     first = tile * TILE_WIDTH
-    args = Arguments(_dialect(connection))
+    args = arguments_for(connection)
     org = args.add(org_id)
     sql = (
         f"SELECT -1 AS seq, hashes FROM audit_tile "  # noqa: S608 - arguments only
@@ -207,7 +207,3 @@ def _columns_of(counts: Counter[tuple[int, str]]) -> tuple[list[int], list[str],
         [action for (_, action), _ in ordered],
         [n for _, n in ordered],
     )
-
-
-def _dialect(connection: AsyncConnection) -> Dialect:
-    return "postgresql" if connection.dialect.name == "postgresql" else "sqlite"

@@ -18,7 +18,7 @@ from radar_audit_hub.retention.policy import Floors
 
 from .database import Dialect, fetch
 from .schema_notify import notify_attempt, notify_message
-from .sql import Arguments, floor_sql
+from .sql import Arguments, arguments_for, floor_sql
 
 _FORGET_ROWS = 1000
 # The ids of a message as rows with a column `value`.
@@ -39,11 +39,6 @@ def event_ids_of(ids: Iterable[str]) -> str | None:
 def may_have_expired(event_ids: str | None, floors: Floors) -> bool:
     """Tell whether any of a message's events is so old that the log has to be asked."""
     return event_ids is not None and event_ids < floor_id(floors.highest())
-
-
-def arguments_for(conn: AsyncConnection) -> Arguments:
-    """Return the empty list of arguments of a statement on a connection."""
-    return Arguments("postgresql" if conn.dialect.name == "postgresql" else "sqlite")
 
 
 def kept_sql(org: str, floors: Floors, args: Arguments) -> str:

@@ -18,8 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from radar_audit_hub.retention.policy import Floors
 
 from .database import fetch
-from .notify_expiry import arguments_for, delete_messages, kept_sql
+from .notify_expiry import delete_messages, kept_sql
 from .schema_notify import notify_destination, notify_message
+from .sql import arguments_for
 
 MESSAGE_PREFIX = "msg_"  # and a ULID
 _PUT_ROWS = 1000  # in one statement

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from radar_audit_hub.notify.finding import Seen
 from radar_audit_hub.retention.policy import Floors
 
-from .database import Dialect, fetch
-from .sql import Arguments, floor_sql
+from .database import fetch
+from .sql import Arguments, arguments_for, floor_sql
 
 _COLUMNS = (
     "seq, id, actor_user_id, actor_email, action, target_type, target_id, cluster_id, "
@@ -30,7 +30,7 @@ async def events_between(
     conn: AsyncConnection, org_id: str, floors: Floors, first_seq: int, end_seq: int
 ) -> list[Seen]:
     """Return the visible events with seqs in [`first_seq`, `end_seq`), by seq."""
-    args = _arguments(conn)
+    args = arguments_for(conn)
     places = f"seq >= {args.add(first_seq)} AND seq < {args.add(end_seq)}"
     return await _read(conn, org_id, floors, places, args)
 
@@ -41,14 +41,9 @@ async def events_at(
     """Return the visible events at some places, by seq; a few hundred at most."""
     if not seqs:
         return []
-    args = _arguments(conn)
+    args = arguments_for(conn)
     places = f"seq IN ({', '.join(args.add(seq) for seq in sorted(seqs))})"
     return await _read(conn, org_id, floors, places, args)
-
-
-def _arguments(conn: AsyncConnection) -> Arguments:
-    dialect: Dialect = "postgresql" if conn.dialect.name == "postgresql" else "sqlite"
-    return Arguments(dialect)
 
 
 async def _read(

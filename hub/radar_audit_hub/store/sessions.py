@@ -17,6 +17,7 @@ from .database import fetch
 from .named_columns import PLACE, named, selected
 from .schema import app_user, org, org_member
 from .schema_signin import session
+from .sql import arguments_for
 
 TOUCH_EVERY_MS = 60_000  # a stamp costs a write: once a minute is fine enough
 _PURGE_AT_ONCE = 1000
@@ -106,10 +107,6 @@ LEFT JOIN org_member m ON m.user_id = s.user_id AND m.org_id = {org}
 LEFT JOIN org o ON o.id = m.org_id
 WHERE s.secret_hash = {hash}
 """
-_ARGUMENTS = {
-    "postgresql": {"hash": "$1", "org": "$2"},
-    "sqlite": {"hash": "?1", "org": "?2"},
-}
 
 
 async def find_session(
@@ -119,9 +116,10 @@ async def find_session(
 
     `org_id` comes as the caller wrote it; the database could not even look some texts up.
     """
-    sql = _FIND.format(columns=selected(_COLUMNS), **_ARGUMENTS[conn.dialect.name])
     asked = org_id if org_id is not None and is_opaque_id("org", org_id) else ""
-    rows = await fetch(conn, sql, (secret_hash, asked))
+    args = arguments_for(conn)
+    sql = _FIND.format(columns=selected(_COLUMNS), hash=args.add(secret_hash), org=args.add(asked))
+    rows = await fetch(conn, sql, args.values)
     if not rows:
         return None
     found = named(_COLUMNS, rows[0])

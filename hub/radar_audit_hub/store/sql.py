@@ -19,6 +19,7 @@ from radar_audit_events.actions import ACTIONS
 from radar_audit_events.ids import floor_id
 from radar_audit_events.matching import METADATA_KEYS, USER_ID_PREFIX, expand_action, fold
 from radar_audit_events.query import Created, Query, Term, Value
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from radar_audit_hub.retention.policy import ClusterFloor, Floors
 
@@ -42,6 +43,11 @@ class Arguments:
         """Append a value and return its placeholder."""
         self.values.append(value)
         return f"${len(self.values)}" if self.dialect == "postgresql" else f"?{len(self.values)}"
+
+
+def arguments_for(connection: AsyncConnection) -> Arguments:
+    """Return the empty list of arguments of a statement on a connection."""
+    return Arguments("postgresql" if connection.dialect.name == "postgresql" else "sqlite")
 
 
 @dataclass(frozen=True, slots=True)

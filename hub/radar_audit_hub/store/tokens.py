@@ -19,6 +19,7 @@ from .control import insert_new
 from .database import fetch
 from .named_columns import ORG, PLACE, Columns, named, selected
 from .schema import cluster_token, pat
+from .sql import arguments_for
 
 TOUCH_EVERY_MS = 60_000  # a stamp of last use costs a write: once a minute is fine enough
 
@@ -113,7 +114,6 @@ JOIN org o ON o.id = t.org_id
 JOIN cluster c ON c.org_id = t.org_id AND c.id = t.cluster_id
 WHERE t.token_hash = {hash}
 """
-_HASH_PLACE = {"postgresql": "$1", "sqlite": "?1"}
 
 
 async def find_pat(conn: AsyncConnection, token_hash: bytes) -> FoundPat | None:
@@ -138,8 +138,9 @@ async def find_cluster_token(conn: AsyncConnection, token_hash: bytes) -> FoundC
 async def _find(
     conn: AsyncConnection, statement: str, columns: Columns, token_hash: bytes
 ) -> dict[str, Any] | None:
-    sql = statement.format(columns=selected(columns), hash=_HASH_PLACE[conn.dialect.name])
-    rows = await fetch(conn, sql, (token_hash,))
+    args = arguments_for(conn)
+    sql = statement.format(columns=selected(columns), hash=args.add(token_hash))
+    rows = await fetch(conn, sql, args.values)
     return named(columns, rows[0]) if rows else None
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from radar_audit_hub.retention.policy import Floors
 
 from .database import fetch
-from .sql import Arguments, floor_sql
+from .sql import arguments_for, floor_sql
 
 MAX_COUNTED = 100_000  # more is told as "at least so many": a count must not hold up an answer
 
@@ -24,7 +24,7 @@ async def would_delete(
 
     With `cluster_id` only that cluster's are counted.
     """
-    args = Arguments("postgresql" if conn.dialect.name == "postgresql" else "sqlite")
+    args = arguments_for(conn)
     conditions = [
         f"org_id = {args.add(org_id)}",
         f"id < {args.add(floor_id(then.highest()))}",
