@@ -6,10 +6,7 @@ pages. Called by the handlers of this folder. Never decides what is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from aiohttp import web
-from radar_audit_events.errors import FieldError
 
 from radar_audit_hub.errors import (
     ConflictError,
@@ -38,13 +35,6 @@ REFUSED = (
 def refusal(error: HubError | None) -> tuple[int, Mistakes]:
     """Return the status of a page whose form was refused, and what it shows; None: all is well."""
     return (200, NO_MISTAKES) if error is None else (problem(error).status, mistakes_of(error))
-
-
-def renamed(error: HubError, name: Callable[[str], str]) -> HubError:
-    """Return a refusal with its fields called as a page calls them: `name` of what the API does."""
-    if not isinstance(error, InvalidBodyError):
-        return error
-    return InvalidBodyError([FieldError(name(one.field), one.message) for one in error.errors])
 
 
 def onward(request: web.Request, address: str, title: str, text: str, back: str) -> web.Response:
