@@ -18,7 +18,7 @@ from radar_audit_cli.errors import CliError
 from . import hub_api, injection, parts, radar, sources
 from .findings import Finding, fail, ok, unknown
 from .kubectl import Kubectl, KubectlError
-from .objects import at, living, name_of, sidecar_of
+from .objects import with_gateway, without_gateway
 
 METRICS_PORT = 9281
 MAX_PODS = 5  # whose figures are read
@@ -78,7 +78,7 @@ class _Fetched:
 
     def audit_sources(self) -> dict[str, bool]:
         """Ask only where a gateway is missing; none where one may not look."""
-        if radar.all_have_gateway(self.pods()):
+        if not without_gateway(self.pods()):
             return {}
         return self._once("sources", self._find_sources)
 
@@ -117,13 +117,10 @@ class _Fetched:
             time.sleep(_LOOK_AGAIN_SECONDS)
 
     def _figures_now(self) -> dict[str, dict[str, float]]:
-        having = [p for p in living(self.pods()) if sidecar_of(at(p, "spec")) is not None]
         base = f"/api/v1/namespaces/{self.place.radar_namespace}/pods"
         return {
-            name_of(pod): radar.samples(
-                self.kubectl.raw(f"{base}/{name_of(pod)}:{METRICS_PORT}/proxy/metrics")
-            )
-            for pod in having[:MAX_PODS]
+            name: radar.samples(self.kubectl.raw(f"{base}/{name}:{METRICS_PORT}/proxy/metrics"))
+            for name in with_gateway(self.pods())[:MAX_PODS]
         }
 
     def _once(self, key: str, ask: Callable[[], T]) -> T:
@@ -206,7 +203,7 @@ def _checks(
 def _radar_values(got: _Fetched, place: Place) -> Finding:
     """Judge the template; where it has nothing of ours by design, what stands in its place."""
     deployments = got.deployments()
-    bare = injection.without_gateway(deployments)
+    bare = injection.bare(deployments)
     if bare and injection.are_labelled(bare, got.inject_labels()):
         put_in = injection.put_in("radar-values", bare, got.pods())
         others = [each for each in deployments if each not in bare]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .findings import Finding, fail, named, ok
-from .objects import Object, at, living, name_of, sidecar_of
+from .objects import Object, at, name_of, sidecar_of, without_gateway
 
 POLICIES = "mutatingadmissionpolicies.admissionregistration.k8s.io"
 # Our chart's default of collector.injection.podLabel.
@@ -25,7 +25,7 @@ def labels_of(policies: list[Any]) -> list[Mapping[str, Any]]:
     return [labels for labels in chosen if isinstance(labels, Mapping) and labels] or [_DEFAULT]
 
 
-def without_gateway(deployments: list[Any]) -> list[Object]:
+def bare(deployments: list[Any]) -> list[Object]:
     """Return the Deployments whose template does not have the gateway."""
     return [d for d in deployments if sidecar_of(at(d, "spec", "template", "spec")) is None]
 
@@ -39,7 +39,7 @@ def are_labelled(deployments: list[Object], ways: list[Any]) -> bool:
 def put_in(check: str, deployments: list[Object], pods: list[Any]) -> Finding:
     """Check that the pods of labelled Deployments were given the gateway."""
     names = named(name_of(each) for each in deployments)
-    without = [name_of(pod) for pod in living(pods) if sidecar_of(at(pod, "spec")) is None]
+    without = without_gateway(pods)
     if without:
         return fail(
             check,

@@ -60,6 +60,16 @@ def living(pods: list[Any]) -> Iterator[Object]:
             yield pod
 
 
+def with_gateway(pods: list[Any]) -> list[str]:
+    """Return the names of the pods that run, or are about to, and have the gateway."""
+    return [name_of(pod) for pod in living(pods) if sidecar_of(at(pod, "spec")) is not None]
+
+
+def without_gateway(pods: list[Any]) -> list[str]:
+    """Return the names of those that have it not."""
+    return [name_of(pod) for pod in living(pods) if sidecar_of(at(pod, "spec")) is None]
+
+
 def image_version(image: Any) -> str | None:
     """Return the tag of an image's reference, null if it has none."""
     last = str(image or "").partition("@")[0].rpartition("/")[2]

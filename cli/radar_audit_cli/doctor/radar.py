@@ -20,6 +20,7 @@ from .objects import (
     name_of,
     sidecar_of,
     uses_gateway,
+    without_gateway,
 )
 
 VALUES_HINT = "upgrade Radar with the values of `radar-audit-collector radar-values --merge`"
@@ -37,11 +38,6 @@ _MANY_EVENTS = 1000
 _SAMPLE = re.compile(r"^radar_audit_collector_(\w+?)(?:\{(.*)\})? (\S+)\s*$")
 
 
-def all_have_gateway(pods: list[Any]) -> bool:
-    """Tell whether every pod of Radar's that runs has the gateway."""
-    return all(sidecar_of(at(pod, "spec")) is not None for pod in living(pods))
-
-
 def gateway_present(pods: list[Any], where: str, audit_sources: Mapping[str, bool]) -> Finding:
     """Check that every pod of Radar's has the gateway, and that Radar looks for it.
 
@@ -55,7 +51,7 @@ def gateway_present(pods: list[Any], where: str, audit_sources: Mapping[str, boo
             check,
             f"no pod of Radar's is found ({where}); say --radar-namespace and --radar-selector",
         )
-    without = [name_of(pod) for pod in alive if sidecar_of(at(pod, "spec")) is None]
+    without = without_gateway(pods)
     ready = [name for name, is_ready in audit_sources.items() if is_ready]
     if without and ready:
         return warn(
