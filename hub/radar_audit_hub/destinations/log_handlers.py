@@ -61,7 +61,7 @@ async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
     after = None if asked.after is None else (int(asked.after[0]), str(asked.after[1]))
     hub = request.app[HUB]
     floors = floors_of(caller, hub.now_ms())
-    # A page of them, with all attempts, may be 100 MB: one of an org's at a time.
+    # What a page of them tells is megabytes: one of an org's at a time.
     async with hub.turns.take(caller.org_id), hub.db.read() as conn:
         row = await named(conn, request)
         rows = await list_messages(

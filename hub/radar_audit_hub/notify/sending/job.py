@@ -82,13 +82,13 @@ class SendingJob:
 
     async def begin_due(self) -> int:
         """Take as many lanes with due messages as there is room for; return how many."""
+        if not self._shares.room(doubtful=False):
+            return 0
         now_ms = self._hub.now_ms()
         chosen: list[Place] = []
         taken: list[Lane] = []
         try:
             async with self._hub.db.read() as conn:
-                if not self._shares.room(doubtful=False):
-                    return 0
                 if not await notify_lanes.any_due(conn, now_ms):
                     return 0
                 # The doubtful first: they leave room, and are tried even if the others fill it.
