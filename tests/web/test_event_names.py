@@ -99,6 +99,17 @@ async def test_an_id_of_somebody_else_stays_an_id(hub: HubUnderTest) -> None:
     assert await both(hub, event) == ("user_3", "user_3")
 
 
+async def test_ids_of_another_organization_stay_ids(hub: HubUnderTest) -> None:
+    await hub.add_org("org_foreign")
+    await hub.add_person("org_foreign")  # user_2
+    await hub.add_cluster("org_foreign", "cl_foreign")
+    metadata = {"previous_role": "viewer", "role": "member"}
+    event = made("org_member.role_changed", metadata, target_id="user_2")
+    assert await both(hub, event) == ("user_2", "user_2")
+    denied = make_event(1, action="cluster.action_denied", target_id="cl_foreign")
+    assert await both(hub, denied) == ("cl_foreign", "cl_foreign")
+
+
 async def test_the_organization_the_holder_and_the_inviter_are_named(hub: HubUnderTest) -> None:
     await connect(hub)
     policy = made(
