@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,10 +16,11 @@ from .cluster import Cluster
 from .errors import ClusterError
 from .plan.notices import Notice, transitions
 from .poster import Poster
-from .specs import HUBS, POLICIES, Hub, Policy, pack
+from .specs import HUBS, POLICIES, Hub, Key, Policy, pack, read_meta
 from .status import merge_patch
 from .world import World
 
+T = TypeVar("T", Policy, Hub)
 _logger = logging.getLogger(__name__)
 
 
@@ -36,20 +37,12 @@ class Writer:
         Raises ClusterError, ClusterUnreachableError.
         """
         written = await self._write(POLICIES, policy, status)
-        held = self._world.policies.get(policy.meta.key)
-        if written is not None and held is not None and held.meta.uid == policy.meta.uid:
-            self._world.policies[policy.meta.key] = msgspec.structs.replace(
-                held, packed=pack(written)
-            )
-        return written is not None
+        return _adopt(self._world.policies, policy, written)
 
     async def hub(self, hub: Hub, status: Mapping[str, Any]) -> bool:
         """Bring an AuditHub's status about; return whether it was written."""
         written = await self._write(HUBS, hub, status)
-        held = self._world.hubs.get(hub.meta.key)
-        if written is not None and held is not None and held.meta.uid == hub.meta.uid:
-            self._world.hubs[hub.meta.key] = msgspec.structs.replace(held, packed=pack(written))
-        return written is not None
+        return _adopt(self._world.hubs, hub, written)
 
     def tell(self, seen: Policy | Hub, notice: Notice) -> None:
         """Post an event about an object."""
@@ -72,4 +65,25 @@ class Writer:
             return None
         for notice in transitions(before, status):
             self.tell(seen, notice)
-        return dict(answer.get("status") or {})
+        return answer
+
+
+def _adopt(known: dict[Key, T], seen: T, written: Mapping[str, Any] | None) -> bool:
+    """Keep what a write made of an object with its version; return whether there was a write.
+
+    Without the version, an event from before the write (a slow list) would bring the old status
+    back, and the same change would be written and told once more. What changed unseen before the
+    write is not lost: the event of the write itself bears its version and is taken.
+    """
+    if written is None:
+        return False
+    meta = read_meta(written)
+    held = known.get(meta.key)
+    is_same = held is not None and held.meta.uid == seen.meta.uid == meta.uid
+    if held is not None and is_same and held.meta.resource_version < meta.resource_version:
+        known[meta.key] = msgspec.structs.replace(
+            held,
+            meta=msgspec.structs.replace(held.meta, resource_version=meta.resource_version),
+            packed=pack(dict(written.get("status") or {})),
+        )
+    return True
