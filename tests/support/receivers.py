@@ -98,6 +98,11 @@ class Receiver:
                 assert request.transport is not None
                 request.transport.write(b"\x00\xff not HTTP\r\n\r\n")
                 request.transport.close()
+            case "latin1":  # a header in an encoding of its own
+                assert request.transport is not None
+                head = b"HTTP/1.1 200 OK\r\nServer: caf\xe9\r\nConnection: close\r\n"
+                request.transport.write(head + b"Content-Length: 2\r\n\r\nok")
+                request.transport.close()
             case "echo":
                 said = f"{request.path_qs} {body.decode()} {dict(request.headers)}"
                 return web.Response(status=reply.status, text=said)

@@ -13,6 +13,7 @@ from radar_audit_hub.notify.sending.job import SendingJob, run_forever
 from radar_audit_hub.notify.sending.schedule import PAUSES_MS
 from standardwebhooks import Webhook
 
+from tests.hub.mutation_playing import FaultError, broken_at_the_commit
 from tests.support.notify_world import SECRET, NotifyWorld, notify_settings, notify_world, webhook
 from tests.support.receivers import MIB, Receiver, Reply
 
@@ -90,6 +91,20 @@ async def test_gigabyte_of_an_answer_is_cut_and_the_connection_closed(
     assert json.loads(attempt.response or "")["is_cut"] is True
     assert len(attempt.response or "") < 10_000
     assert inbox.sent_bytes < 64 * MIB
+
+
+async def test_header_in_an_encoding_of_its_own_is_noted_and_nothing_sent_twice(
+    any_world: NotifyWorld, inbox: Receiver
+) -> None:
+    await any_world.set_destinations([webhook("siem", inbox.url)])
+    (message_id,) = await any_world.put("siem")
+    inbox.replies.append(Reply(how="latin1"))
+    await any_world.deliver()
+    await any_world.deliver(DAY_MS)
+    assert inbox.ids == [message_id]
+    (attempt,) = await any_world.attempts(message_id)
+    assert attempt.outcome == "delivered"
+    assert json.loads(attempt.response or "")["headers"]["Server"] == "caf\ufffd"
 
 
 async def test_receiver_that_hangs_is_given_up_in_time(
@@ -236,6 +251,17 @@ async def test_message_that_cannot_be_read_stops_no_other(
     await world.deliver(1000)
     assert inbox.ids == [good]
     assert "could not render" in ((await world.attempts(broken))[0].error or "")
+
+
+async def test_lane_whose_taking_is_not_committed_is_taken_later(
+    any_world: NotifyWorld, inbox: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await any_world.set_destinations([webhook("siem", inbox.url)])
+    (message_id,) = await any_world.put("siem")
+    with broken_at_the_commit(any_world.under_test, monkeypatch), pytest.raises(FaultError):
+        await any_world.job.begin_due()
+    await any_world.deliver(1000)
+    assert inbox.ids == [message_id]
 
 
 async def test_job_tells_how_much_waits_and_how_long_it_took(

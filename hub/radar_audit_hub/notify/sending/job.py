@@ -97,11 +97,12 @@ class SendingJob:
             if chosen:
                 lanes = [Lane(*place, self._hub.random_bytes(12).hex()) for place in chosen]
                 async with self._hub.db.write() as conn:
-                    taken = [lane for lane in lanes if await notify_lanes.take(conn, lane, now_ms)]
+                    mine = [lane for lane in lanes if await notify_lanes.take(conn, lane, now_ms)]
+                taken = mine  # committed: a place for what is not would never be given back
         finally:
-            mine = {lane.destination_id for lane in taken}
+            held = {lane.destination_id for lane in taken}
             for _, destination_id in chosen:
-                if destination_id not in mine:
+                if destination_id not in held:
                     self._shares.give_back(destination_id)
         for lane in taken:
             task = asyncio.create_task(self._work(lane), name=f"deliver {lane.destination_id}")

@@ -53,7 +53,7 @@ async def _http(hub: Hub, kind: str, request: HttpRequest) -> Sent:
         return Sent(verdict=Verdict(result="retry", error=without(str(error), request.secrets)))
     found = verdict(kind, answer.status, answer.headers, answer.body, hub.now_ms())
     headers = {
-        name: answer.headers[name][:_HEADER_CHARS]
+        name: _shown_header(answer.headers[name])
         for name in _SHOWN_HEADERS
         if name in answer.headers
     }
@@ -65,6 +65,12 @@ async def _http(hub: Hub, kind: str, request: HttpRequest) -> Sent:
     }
     response = without(json.dumps(told, ensure_ascii=False), request.secrets)
     return Sent(verdict=found, status=answer.status, response=response)
+
+
+def _shown_header(value: str) -> str:
+    """Return a header's beginning without the lone surrogates that stand for bytes of no UTF-8."""
+    raw = value[:_HEADER_CHARS].encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
 def _excerpt(body: bytes) -> str:
