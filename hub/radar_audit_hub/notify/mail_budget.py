@@ -31,3 +31,7 @@ class MailBudget:
             return (day + 1) * _DAY_MS - now_ms
         self._spent[org_id] += addresses
         return None
+
+    def give_back(self, org_id: str, addresses: int) -> None:
+        """Count what was spent a moment ago as not spent: no server took the mail."""
+        self._spent[org_id] = max(0, self._spent[org_id] - addresses)

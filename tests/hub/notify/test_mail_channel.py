@@ -110,6 +110,17 @@ async def test_no_organization_spends_more_than_its_mails_of_the_day(mail: MailW
     assert budget.take("org_x", budget.per_day, tomorrow_ms) is None
 
 
+async def test_mail_that_no_server_took_costs_none_of_the_day(mail: MailWorld) -> None:
+    budget = mail.world.hub.deliveries.mails
+    assert budget.take("org_x", budget.per_day - len(TO), mail.world.now_ms) is None
+    mail.server.replies = ["451 later"] * 2 * len(TO)
+    await mail.send()
+    await mail.world.deliver(10_000)
+    assert mail.server.mails == []
+    await mail.world.deliver(3_600_000)
+    assert len(mail.server.mails) == 1
+
+
 async def test_mail_waits_while_no_mail_server_is_set(
     world: NotifyWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:

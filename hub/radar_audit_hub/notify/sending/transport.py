@@ -102,6 +102,8 @@ async def _mail(hub: Hub, org_id: str, request: MailRequest, wire_id: str) -> Se
     try:
         refused = await transmit(message, settings)
     except DeliveryFailedError as error:
+        if error.retry:  # else an hour without the server would cost the alerts of the day
+            budget.give_back(org_id, len(request.to))
         result = Verdict(result="retry" if error.retry else "failed", error=str(error))
         return Sent(verdict=result)
     told = {"accepted": len(request.to) - refused, "refused": refused}
