@@ -50,6 +50,7 @@ STOPS = (
             ("notifications", OWNER),
             ("notifications/rules/new", OWNER),
             ("retention", OWNER),
+            ("retention/new-exception", OWNER),
             ("billing", OWNER),
             ("sign-in", OWNER),
             ("leave", ROLES),
@@ -68,6 +69,7 @@ STOPS = (
         OWNER,
     ),
     Stop("rule", "/orgs/{org}/notifications/rules/shells", OWNER),
+    Stop("exception", "/orgs/{org}/retention/exceptions/sign-ins", OWNER),
     Stop("billing-paid", "/orgs/{paid}/billing", OWNER),
     Stop("billing-owed", "/orgs/{owed}/billing", OWNER),
     Stop("org-unknown", "/orgs/org_nobody_has", ROLES, 404),
@@ -130,6 +132,14 @@ REFUSALS = (
         "Add destination",
     ),
     Refusal("retention-refused", "/orgs/{org}/retention", OWNER, 422, (("Keep events for", "0"),)),
+    Refusal(
+        "exception-refused",
+        "/orgs/{org}/retention/new-exception",
+        OWNER,
+        422,
+        (("Name", "pods"), ("Actions", "pod.exec_start"), ("Keep them for", "9")),
+        "Add exception",
+    ),
 )
 
 

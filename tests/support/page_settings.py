@@ -93,8 +93,10 @@ async def _alerts(owner: Reader, base: str) -> dict[str, str]:
 async def _retention(owner: Reader, base: str) -> None:
     page = f"{base}/retention"
     hold = {"name": "case-7", "reason": "lawsuit 7/2026", "query": "actor:eve@acme.com"}
+    exception = {"name": "sign-ins", "actions": "auth.*", "age": "10"}
     for path, fields in (
-        (page, {"days": "14", "delay": "24"}),
+        (page, {"age": "14", "delay": "24"}),
+        (f"{page}/new-exception", exception),
         (f"{page}/holds", hold),
     ):
         answer = await owner.post(path, **fields, revision=await _revision(owner, page))

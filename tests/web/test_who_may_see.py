@@ -18,6 +18,7 @@ PARTS = {
     "destination_id": "nd_nothing",
     "message_id": "msg_nothing",
     "rule": "nothing",
+    "exception": "nothing",
     "notice_id": "ntc_nothing",
 }
 

@@ -41,6 +41,12 @@ def whole(form: Form, name: str) -> int:
     raise InvalidBodyError([FieldError(name, "must be a whole number")])
 
 
+def lines(form: Form, name: str) -> list[str]:
+    """Return what stands in a field of several lines: one in a line, or between commas."""
+    text = form.text(name).replace(",", "\n")
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 def time_text(time: str | None, zone: ZoneInfo) -> str:
     """Return a time (RFC 3339) as a field for date and time holds it, empty for None."""
     return zones.field_text(None if time is None else parse_ms(time), zone)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from . import (
+    age_exceptions,
     clusters,
     deliveries,
     destinations,
@@ -32,6 +33,7 @@ def routes() -> list[web.RouteDef]:
         deliveries,
         rules,
         retention,
+        age_exceptions,
         plan,
         sign_in,
     )

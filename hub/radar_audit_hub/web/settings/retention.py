@@ -6,35 +6,37 @@ the organization's key, the page names it and changes nothing but by an override
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
 from aiohttp import web
 from radar_audit_events.errors import FieldError
-from radar_audit_events.policy_wire import (
-    MAX_AGE_HOURS,
-    MIN_AGE_HOURS,
-    LegalHold,
-    RetentionSettings,
-)
+from radar_audit_events.policy_wire import LegalHold, RetentionSettings
 
 from radar_audit_hub.auth.principal import OWNER
+from radar_audit_hub.context import HUB
 from radar_audit_hub.declarations import declare
 from radar_audit_hub.errors import ConflictError, HubError, InvalidBodyError
 from radar_audit_hub.policy import people as policy
 from radar_audit_hub.policy.own import OwnPolicy
 from radar_audit_hub.policy.releasing import ACTION
+from radar_audit_hub.retention.in_force import read
+from radar_audit_hub.store.owners import in_force
 from radar_audit_hub.web.forms import Form, as_document, read_form
 from radar_audit_hub.web.owner_words import owner_words
 from radar_audit_hub.web.rendering import page, see_other
 from radar_audit_hub.web.visits import OrgVisit, org_visit
+from radar_audit_hub.web.zone_cookie import zone_of
 
+from .age_exceptions import key_holder
+from .ages import UNITS, age_hours, age_texts, age_words
 from .answering import REFUSED
-from .entries import whole
+from .entries import is_ahead, time_of, whole
+from .exception_rows import ExceptionRow, exception_rows
 from .mending import refused
 
 _PAGE = "/orgs/{org_id}/retention"
-_HOURS = {"days": 24, "hours": 1}
 LABELS = {
     "age": "Keep events for",
     "age_unit": "Unit of the age",
@@ -44,8 +46,10 @@ LABELS = {
     "name": "Name",
     "reason": "Reason",
     "query": "Query",
+    "until": "Ends",
 }
 _FIELDS = {"max_age_hours": "age", "shrink_delay_hours": "delay"}
+_HOLD = ("name", "reason", "query", "until")
 _hold = msgspec.json.Decoder(LegalHold)
 
 
@@ -61,7 +65,7 @@ async def _page(
     found = await policy.load(request, visit.caller)
     own: RetentionSettings | None = found["policy"]["retention"]
     typed = {
-        **_age_texts(None if own is None else own.max_age_hours),
+        **age_texts(None if own is None else own.max_age_hours),
         "delay": str(24 if own is None else own.shrink_delay_hours),
         "override": "",
         "override_unit": "days",
@@ -74,49 +78,34 @@ async def _page(
         status=status,
         mistakes=mistakes,
         labels=LABELS,
-        units=[(unit, unit) for unit in _HOURS],
+        units=UNITS,
         found=found,
-        holder=next((one.holder for one in found["keys"] if one.key == "org"), None),
+        exceptions=await _exceptions(request, visit, found),
+        own=[] if own is None else own.overrides,
+        holder=key_holder(found),
         holds=[] if own is None else [one for one in own.holds if not one.released],
+        is_ahead=partial(is_ahead, now_ms=request.app[HUB].now_ms()),
         typed=typed,
-        hold={name: "" if form is None else form.text(name) for name in ("name", "reason")},
-        query="" if form is None else form.text("query"),
+        hold={name: "" if form is None else form.text(name) for name in _HOLD},
         owner_words=owner_words,
         age_words=age_words,
     )
 
 
-def _age_texts(hours: int | None) -> dict[str, str]:
-    """Return an age as its field and its unit hold it: in hours only if it is not of whole days."""
-    if hours is None:
-        return {"age": "", "age_unit": "days"}
-    unit = "hours" if hours % _HOURS["days"] else "days"
-    return {"age": str(hours // _HOURS[unit]), "age_unit": unit}
-
-
-def _age_hours(form: Form, name: str) -> int | None:
-    """Return the hours that a field and its unit say, None for an empty one.
-
-    Raises InvalidBodyError.
-    """
-    text = form.text(name)
-    if not text:
-        return None
-    unit = form.text(f"{name}_unit") or "days"
-    if unit not in _HOURS:
-        raise InvalidBodyError([FieldError(f"{name}_unit", "must be days or hours")])
-    size = _HOURS[unit]
-    least, most = MIN_AGE_HOURS // size, MAX_AGE_HOURS // size
-    if not text.isascii() or not text.isdigit() or not least <= int(text[:7]) <= most:
-        message = f"must be a whole number from {least} to {most} {unit}"
-        raise InvalidBodyError([FieldError(name, message)])
-    return int(text) * size
-
-
-def age_words(hours: int) -> str:
-    """Return an age in days where it is of whole days, else in hours."""
-    days, rest = divmod(hours, 24)
-    return f"{hours} hours" if rest else f"{days} day{'' if days == 1 else 's'}"
+async def _exceptions(
+    request: web.Request, visit: OrgVisit, found: dict[str, Any]
+) -> list[ExceptionRow]:
+    """Return the exceptions that are asked for, with what of them waits."""
+    hub = request.app[HUB]
+    async with hub.db.read() as conn:
+        text, _ = await in_force(conn, visit.caller.org_id)
+    rows = exception_rows(
+        found["overrides"],
+        read(text).ages,
+        ceiling_hours=found["ceiling_hours"],
+        now_ms=hub.now_ms(),
+    )
+    return list(rows)
 
 
 async def save(request: web.Request) -> web.Response:
@@ -124,7 +113,7 @@ async def save(request: web.Request) -> web.Response:
     form = await read_form(request)
     visit = await org_visit(request, OWNER)
     try:
-        hours, delay = _age_hours(form, "age"), whole(form, "delay")
+        hours, delay = age_hours(form, "age"), whole(form, "delay")
         own, _ = await policy.load_own(request, visit.caller)
         before = own.retention or RetentionSettings()
         after = msgspec.structs.replace(before, max_age_hours=hours, shrink_delay_hours=delay)
@@ -135,7 +124,7 @@ async def save(request: web.Request) -> web.Response:
 
 
 async def add_hold(request: web.Request) -> web.Response:
-    """Keep what a query selects until it is released."""
+    """Keep what a query selects until its end, or until it is released."""
     form = await read_form(request)
     visit = await org_visit(request, OWNER)
     try:
@@ -143,6 +132,7 @@ async def add_hold(request: web.Request) -> web.Response:
             "name": form.text("name"),
             "reason": form.text("reason"),
             "query": form.text("query") or None,
+            "until": _end(request, form),
         }
         own, _ = await policy.load_own(request, visit.caller)
         before = own.retention or RetentionSettings()
@@ -156,6 +146,14 @@ async def add_hold(request: web.Request) -> web.Response:
     except REFUSED as error:
         return await _page(request, visit, error, form)
     return see_other(request, _address(visit), "hold_added")
+
+
+def _end(request: web.Request, form: Form) -> str | None:
+    """Return a hold's end, None for none. Raises InvalidBodyError, also for one that is over."""
+    end = time_of(form, "until", zone_of(request))
+    if end is not None and not is_ahead(end, request.app[HUB].now_ms()):
+        raise InvalidBodyError([FieldError("until", "must be later than now")])
+    return end
 
 
 async def release_hold(request: web.Request) -> web.Response:
@@ -184,7 +182,7 @@ async def override(request: web.Request) -> web.Response:
     try:
         asked = None
         if not form.has("end"):
-            hours = _age_hours(form, "override")
+            hours = age_hours(form, "override")
             if hours is None:
                 raise InvalidBodyError([FieldError("override", "must be given")])
             asked = RetentionSettings(max_age_hours=hours)

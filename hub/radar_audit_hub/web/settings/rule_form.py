@@ -16,7 +16,7 @@ from radar_audit_events.policy_wire import AlertRule, GroupBy
 from radar_audit_hub.web.forms import Form, as_document
 
 from .destination_form import SEVERITIES
-from .entries import minutes_text, seconds_of, time_of, time_text, whole
+from .entries import lines, minutes_text, seconds_of, time_of, time_text, whole
 
 _BY: tuple[GroupBy, ...] = get_args(GroupBy)
 # What a threshold and a grouping keep apart, with the page's words.
@@ -45,7 +45,7 @@ def filled(form: Form | None, rule: AlertRule | None, zone: ZoneInfo) -> Filled:
     if form is not None:
         return Filled(
             texts={name: form.text(name) for name in _TEXTS},
-            actions="\n".join(_lines(form)),
+            actions="\n".join(lines(form, "actions")),
             kinds=form.many("kinds"),
             destinations=form.many("destinations"),
             suspended=form.has("suspended"),
@@ -96,7 +96,7 @@ def asked(form: Form, before: AlertRule | None, zone: ZoneInfo) -> AlertRule:
     values: dict[str, Any] = {
         "name": form.text("name") if before is None else before.name,
         "destinations": form.many("destinations"),
-        "actions": _lines(form),
+        "actions": lines(form, "actions"),
         "kinds": form.many("kinds"),
         "query": form.text("query") or None,
         "severity": form.text("severity") or SEVERITIES[0],
@@ -109,11 +109,6 @@ def asked(form: Form, before: AlertRule | None, zone: ZoneInfo) -> AlertRule:
         "suspended": form.has("suspended"),
     }
     return as_document(values, _rule)
-
-
-def _lines(form: Form) -> list[str]:
-    text = form.text("actions").replace(",", "\n")
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _throttle(form: Form) -> dict[str, int] | None:
