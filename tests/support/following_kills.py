@@ -15,9 +15,9 @@ from radar_audit_events.event import Event
 from radar_audit_hub.notify.content import decode
 
 from tests.support.alerting import SHELLS, Alerting
+from tests.support.following_worker import fast_ms
 from tests.support.hub_builder import running_hub
 from tests.support.log_rows import make_event
-from tests.support.outbox_worker import fast_ms
 
 _SLICE_EVENTS = 7  # appended between two looks
 _LOOKS = 2400  # of 50 ms at most, until all must have been told

@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import json
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.support.hub_process import HubProcess
 
 CLIENTS = 6
 _LIFE_SECONDS = (0.2, 0.9)  # of the hub, between its start and its death
+_WAIT_SECONDS = 60
 _GONE = (aiohttp.ClientError, TimeoutError, ConnectionError)
 
 
@@ -36,6 +38,10 @@ class Acknowledged:
             for name in ("pat.created", "pat.revoked", "cluster.created", "cluster.deleted")
         }
     )
+
+    def has_all(self) -> bool:
+        """Tell whether each action was acknowledged once at least."""
+        return all(self.ids.values())
 
 
 class _Client:
@@ -99,12 +105,20 @@ async def kill_while_changing(url: str, *, kills: int, seed: int) -> int:
                 await hub.kill()
                 await hub.start()
             await asyncio.sleep(_LIFE_SECONDS[1])
+            await _until(done.has_all)
         finally:
             for task in clients:
                 task.cancel()
             ends = await asyncio.gather(*clients, return_exceptions=True)
     assert {type(end) for end in ends} == {asyncio.CancelledError}
     return await _check(url, done)
+
+
+async def _until(met: Callable[[], bool]) -> None:
+    """Wait until the clients got so far: on a busy machine a life may be over before they do."""
+    async with asyncio.timeout(_WAIT_SECONDS):
+        while not met():  # noqa: ASYNC110 - what several clients do
+            await asyncio.sleep(0.05)
 
 
 async def _check(url: str, done: Acknowledged) -> int:
