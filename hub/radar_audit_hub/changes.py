@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -140,15 +140,21 @@ async def changing(
 ) -> AsyncIterator[Change]:
     """Open the change that a request makes; an error inside leaves neither change nor event.
 
-    It waits for the turn of the actor's org, or of `org_id` where a cluster asks. Raises
-    TooManyRequestsError where too many wait for it.
+    It waits for the turn of the actor's org, of `org_id` where a cluster asks, or of the person
+    who asks outside of any. Raises TooManyRequestsError where too many wait for it.
     """
     hub, found = request.app[HUB], declared(request.match_info.route)
     allowed = frozenset(found.events or ()) if found else frozenset[str]()
-    whose = actor.org_id if isinstance(actor, Principal) else org_id
-    turn = nullcontext() if whose is None else hub.turns.take(whose)
-    async with turn, _opened(hub, actor, allowed) as change:
+    async with _turn(hub, actor, org_id), _opened(hub, actor, allowed) as change:
         yield change
+
+
+def _turn(hub: Hub, actor: Actor | None, org_id: str | None) -> AbstractAsyncContextManager[None]:
+    if isinstance(actor, Principal):
+        return hub.turns.take(actor.org_id)
+    if org_id is not None:
+        return hub.turns.take(org_id)
+    return nullcontext() if actor is None else hub.own_turn(actor.user_id)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ at start-up, tests make one with a clock of their own. Never does work itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,6 +30,8 @@ from .turns import Turns
 
 # Pages of the log that are made and sent for one org, and for one person in it: up to 16 MiB each.
 PAGES_AT_ONCE, OWN_PAGES_AT_ONCE = 6, 2
+# Reports of clusters that are written for one org; those of one cluster are one by one.
+REPORTS_AT_ONCE, MAX_REPORTS_WAITING = 2, 1000
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,15 @@ class Hub:
     turns: Turns
     pages: Turns
     own_pages: Turns
+    reports: Turns
+    own_reports: Turns
+
+    def own_turn(self, user_id: str) -> AbstractAsyncContextManager[None]:
+        """Wait for a person's turn at what they write outside of any org, and hold it.
+
+        Raises TooManyRequestsError.
+        """
+        return self.turns.take(f"person/{user_id}")
 
     @cached_property
     def sealer(self) -> Sealer | None:
@@ -105,6 +117,8 @@ class Hub:
             turns=Turns(),
             pages=Turns(PAGES_AT_ONCE, settings.max_followers),
             own_pages=Turns(OWN_PAGES_AT_ONCE, settings.max_followers),
+            reports=Turns(REPORTS_AT_ONCE, MAX_REPORTS_WAITING),
+            own_reports=Turns(),
         )
 
 

@@ -1,7 +1,8 @@
 """Turns of the orgs at what is dear: few requests of an org at a time, the others wait outside.
 
 Owns `Turns`. Held by `context.Hub`: for changes, which `changes.py` and whoever reads all documents
-of an org's policy take one by one, and for pages of the log, which are large. Changes of one org
+of an org's policy take one by one, for what clusters report, and for pages of the log, which are
+large. Changes of one org
 wait for one another in any case, at its lock: with a turn they do it without a connection of the
 pool, which other orgs need, and without what they have read.
 """
@@ -52,7 +53,7 @@ class Turns:
             line = self._lines[org_id] = _Line(asyncio.Semaphore(self._at_once))
         if line.length >= self._at_once + self._max_waiting:
             raise TooManyRequestsError(
-                "too many requests of this organization wait for one another; try again later",
+                "too many such requests wait for one another; try again later",
                 RETRY_AFTER_SECONDS,
             )
         line.length += 1

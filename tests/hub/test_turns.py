@@ -7,14 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
+from radar_audit_events.ids import format_ms
 from radar_audit_hub.context import OWN_PAGES_AT_ONCE, PAGES_AT_ONCE
 from radar_audit_hub.errors import TooManyRequestsError
 from radar_audit_hub.turns import Turns
 
+from tests.support.collector_posts import INGEST_PATH, a_batch, a_heartbeat
 from tests.support.hub_builder import ORG, HubUnderTest, log_path, running_hub
+from tests.support.log_rows import NOW_MS
 from tests.support.policy_agents import operator
 
 PATH = f"/api/orgs/{ORG}"
+WHEN = format_ms(NOW_MS)
 
 
 async def test_an_org_has_one_turn_at_a_time_and_others_have_theirs() -> None:
@@ -77,6 +81,34 @@ async def test_changes_that_wait_hold_no_connection_that_another_org_needs(
         assert answer.status == 200
         assert not any(task.done() for task in waiting)
     assert {(await task).status for task in waiting} == {200}
+
+
+async def test_what_one_cluster_or_person_writes_takes_no_connection_that_another_org_needs(
+    small_pool: HubUnderTest,
+) -> None:
+    hub = small_pool
+    await hub.add_org("org_other")
+    other, cluster = await hub.add_person("org_other"), await hub.add_cluster()
+    me = (await hub.get("/api/me")).json["user_id"]
+    times = {"from_time": WHEN, "to_time": WHEN}
+    lost = a_batch(gaps=[{"gap_id": "g-1", **times, "count": 1, "reason": "spool full"}])
+    async with hub.hub.own_reports.take(f"{ORG}/cl_1"), hub.hub.own_turn(me):
+        asked = [
+            *(("/api/agent/heartbeat", cluster, a_heartbeat()) for _ in range(6)),
+            *((INGEST_PATH, cluster, lost) for _ in range(6)),
+            *(("/api/orgs", hub.owner, {"name": f"Org {number}"}) for number in range(6)),
+            *(("/api/inbox/read", hub.owner, {"all": True}) for _ in range(6)),
+        ]
+        waiting = [
+            asyncio.create_task(hub.send("POST", path, token=token, json=body))
+            for path, token, body in asked
+        ]
+        for number in range(9):  # long enough for those above, if they did not wait
+            name = {"name": f"Name {number}"}
+            answer = await hub.send("PATCH", "/api/orgs/org_other", token=other, json=name)
+            assert answer.status == 200
+        assert not any(task.done() for task in waiting)
+    assert {(await task).status for task in waiting} == {200, 201}
 
 
 @pytest.mark.parametrize("path", ["?limit=500", "follow?wait=0"])

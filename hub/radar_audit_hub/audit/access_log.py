@@ -59,11 +59,12 @@ async def note_read(hub: Hub, caller: Principal) -> None:
         pat_name=caller.pat_name or "",
         hour_ms=now_ms - now_ms % HOUR_MS,
     )
-    try:
-        async with hub.db.write() as conn:
-            await count_view(conn, view)
-    except Exception:  # the read itself may still succeed
-        _logger.exception("a read of the log could not be counted")
+    async with hub.own_turn(caller.user_id):
+        try:
+            async with hub.db.write() as conn:
+                await count_view(conn, view)
+        except Exception:  # the read itself may still succeed
+            _logger.exception("a read of the log could not be counted")
 
 
 async def note_export(hub: Hub, caller: Principal, form: str, query: str, rows: int) -> None:

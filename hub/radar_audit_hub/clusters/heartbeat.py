@@ -27,6 +27,7 @@ from radar_audit_hub.store.collectors import CollectorState, save_collector, ver
 from radar_audit_hub.store.database import Connection
 
 from .agents import CONNECTED_MS, is_pending, reported, settled
+from .report_turns import report_turn
 from .rules import heartbeat_errors
 
 SCOPE = "agent"
@@ -51,7 +52,8 @@ async def heartbeat(request: web.Request) -> web.Response:
     sent = decode_body(body, _decoder, _FIELDS)
     if errors := heartbeat_errors(sent):
         raise InvalidBodyError(errors)
-    async with hub.db.write() as connection:
+    turn = report_turn(hub, caller.org_id, caller.cluster_id)
+    async with turn, hub.db.write() as connection:
         now_ms = hub.now_ms()
         await save_collector(connection, _state(sent, caller, now_ms))
         upgrade = await _follow_upgrade(connection, sent, caller, now_ms)

@@ -106,7 +106,7 @@ async def mark(request: web.Request, caller: Someone, asked: ReadOrder) -> int:
     if not all(_is_id(one) for one in asked.ids):
         raise InvalidBodyError([FieldError("ids", "must be ids of notices, such as ntc_01JD8Z…")])
     hub = request.app[HUB]
-    async with hub.db.write() as conn:
+    async with hub.own_turn(caller.user_id), hub.db.write() as conn:
         ids = None if asked.all else asked.ids
         await inbox.mark_read(conn, caller.user_id, ids, hub.now_ms())
         return await inbox.count_unread(conn, caller.user_id, SEEN_BY)
@@ -122,8 +122,8 @@ async def delete_item(request: web.Request) -> web.Response:
 
 async def remove(request: web.Request, caller: Someone) -> None:
     """Delete the notice that the path names. Raises NotFoundError."""
-    item_id = request.match_info["notice_id"]
-    async with request.app[HUB].db.write() as conn:
+    hub, item_id = request.app[HUB], request.match_info["notice_id"]
+    async with hub.own_turn(caller.user_id), hub.db.write() as conn:
         if not _is_id(item_id) or not await inbox.delete_item(conn, caller.user_id, item_id):
             raise NotFoundError(_NO_SUCH)
 
@@ -154,7 +154,8 @@ async def choose(request: web.Request, caller: Someone, asked: PreferencesOrder)
     if unknown:
         known = ", ".join(KINDS)
         raise InvalidBodyError([FieldError("by_mail", f"knows the kinds {known} alone")])
-    async with request.app[HUB].db.write() as conn:
+    hub = request.app[HUB]
+    async with hub.own_turn(caller.user_id), hub.db.write() as conn:
         for kind, by_mail in asked.by_mail.items():
             fresh = secrets.token_urlsafe(24)
             await inbox.choose(conn, caller.user_id, kind, by_mail=by_mail, fresh=fresh)

@@ -24,6 +24,7 @@ from radar_audit_events.wire import MAX_BATCH_BYTES, IngestAnswer, IngestResult,
 from radar_audit_hub.auth.access import require_cluster
 from radar_audit_hub.auth.principal import ClusterPrincipal
 from radar_audit_hub.bodies import read_body
+from radar_audit_hub.clusters.report_turns import report_turn
 from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.declarations import declare
 from radar_audit_hub.retention.policy import floors_of
@@ -128,7 +129,7 @@ async def _store(
     ]
     if expired:
         gaps.append(expired_gap(envelope, source, expired))
-    await _save_gaps(hub, gaps)
+    await _save_gaps(hub, caller, gaps)
     fresh = [event for event, place in zip(good, appended, strict=True) if place.is_new]
     if fresh:
         hub.signal.notify(caller.org_id)
@@ -192,9 +193,10 @@ def _prepare(event: WireEvent, source: Source, people: Mapping[str, Actor], salt
         return Rejected("invalid_event", str(error)[:_MAX_MESSAGE])
 
 
-async def _save_gaps(hub: Hub, gaps: Sequence[GapRow]) -> None:
+async def _save_gaps(hub: Hub, caller: ClusterPrincipal, gaps: Sequence[GapRow]) -> None:
     if gaps:
-        async with hub.db.write() as connection:
+        turn = report_turn(hub, caller.org_id, caller.cluster_id)
+        async with turn, hub.db.write() as connection:
             await save_gaps(connection, gaps)
 
 

@@ -29,6 +29,7 @@ from radar_audit_hub.auth.access import require_cluster
 from radar_audit_hub.auth.principal import ClusterPrincipal
 from radar_audit_hub.bodies import decode_body, read_body
 from radar_audit_hub.changes import Change, changing
+from radar_audit_hub.clusters.report_turns import report_turn
 from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.destinations import asking
 from radar_audit_hub.errors import (
@@ -204,7 +205,8 @@ async def try_destination(request: web.Request) -> web.Response:
     own_owner(request, caller)
     no_parameters(request)
     owner_id, name = request.match_info["owner_id"], request.match_info["name"]
-    async with hub.db.write() as conn:
+    turn = report_turn(hub, caller.org_id, caller.cluster_id)
+    async with turn, hub.db.write() as conn:
         row = await destination_named(conn, caller.org_id, owner_id, name)
         if row is None:
             raise NotFoundError("there is no such destination")
