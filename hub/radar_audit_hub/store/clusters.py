@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .control import Cluster
+from .database import insert_into
 from .schema import cluster, cluster_token
 from .schema_clusters import agent_upgrade
 
@@ -174,9 +174,8 @@ async def save_upgrade(
         "failed_at": upgrade.failed_at_ms,
         "failure": upgrade.failure,
     }
-    builder: Any = postgresql if conn.dialect.name == "postgresql" else sqlite
     await conn.execute(
-        builder.insert(agent_upgrade)
+        insert_into(conn, agent_upgrade)
         .values(org_id=org_id, cluster_id=cluster_id, **values)
         .on_conflict_do_update(index_elements=["org_id", "cluster_id"], set_=values)
     )

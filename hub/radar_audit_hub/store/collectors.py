@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import JSON, ColumnElement, Table, and_, cast, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .control import insert_new
+from .database import insert_into
 from .schema import collector, collector_gap
 from .schema_clusters import former_instance
 
@@ -101,10 +101,9 @@ async def save_collector(conn: AsyncConnection, state: CollectorState) -> None:
         "collector_id": state.collector_id,
         "first_seen_at": state.seen_at_ms,
     }
-    builder: Any = postgresql if conn.dialect.name == "postgresql" else sqlite
     keys = [column.name for column in collector.primary_key]
     await conn.execute(
-        builder.insert(collector)
+        insert_into(conn, collector)
         .values(**row)
         .on_conflict_do_update(index_elements=keys, set_=changing)
     )

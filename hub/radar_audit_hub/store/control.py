@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Table, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .database import fetch
+from .database import fetch, insert_into
 from .schema import app_user, cluster, org, org_member
 from .sql import Arguments
 
@@ -84,11 +83,7 @@ async def insert_new(conn: AsyncConnection, table: Table, row: Mapping[str, Any]
 
     Never fails the transaction: a rival that is about to commit is waited for.
     """
-    if conn.dialect.name == "postgresql":
-        statement: Any = postgresql.insert(table).values(**row).on_conflict_do_nothing()
-    else:
-        statement = sqlite.insert(table).values(**row).on_conflict_do_nothing()
-    result = await conn.execute(statement)
+    result = await conn.execute(insert_into(conn, table).values(**row).on_conflict_do_nothing())
     return bool(result.rowcount)
 
 

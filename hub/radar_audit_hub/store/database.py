@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import event
+from sqlalchemy import Table, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -238,6 +239,13 @@ def _is_closed(connection: AsyncConnection) -> bool:
 async def driver(connection: AsyncConnection) -> Any:
     """Return the asyncpg or aiosqlite connection beneath: for COPY and bulk statements."""
     return _driver(connection)
+
+
+def insert_into(connection: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Return an INSERT in the dialect of a connection; SQLAlchemy's own has no `on_conflict_…`."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 async def fetch(connection: AsyncConnection, sql: str, args: Sequence[Any]) -> Sequence[Any]:

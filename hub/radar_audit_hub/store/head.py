@@ -13,11 +13,9 @@ from dataclasses import dataclass
 
 from radar_audit_events.chain import TILE_WIDTH, Frontier, split_hashes
 from sqlalchemy import CursorResult, Row
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .database import driver, fetch
+from .database import driver, fetch, insert_into
 from .schema import audit_log_head
 from .sql import arguments_for
 
@@ -78,9 +76,8 @@ async def lock_head(connection: AsyncConnection, org_id: str) -> Head:
     """
     row = await _locked(connection, org_id)
     if row is None:
-        make = pg_insert if connection.dialect.name == "postgresql" else sqlite_insert
         await connection.execute(
-            make(audit_log_head)
+            insert_into(connection, audit_log_head)
             .values(org_id=org_id, next_seq=0, min_seq=0, frontier=Frontier().to_bytes())
             .on_conflict_do_nothing()
         )

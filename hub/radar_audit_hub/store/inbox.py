@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .control import insert_new
+from .database import insert_into
 from .schema import app_user, org, org_member
 from .schema_inbox import inbox_item, inbox_preference
 
@@ -80,7 +79,7 @@ async def recipients(
 
 async def put_items(conn: AsyncConnection, items: Sequence[NewItem]) -> int:
     """Store notices; return how many were not there already, by person, org and `dedup_key`."""
-    insert: Any = (postgresql if conn.dialect.name == "postgresql" else sqlite).insert(inbox_item)
+    insert = insert_into(conn, inbox_item)
     added = 0
     for first in range(0, len(items), _PUT_ROWS):
         values = [asdict(one) for one in items[first : first + _PUT_ROWS]]

@@ -7,12 +7,11 @@ read routes and by the job of `audit/access_log.py`. Never writes an event itsel
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Index, PrimaryKeyConstraint, Table, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from .database import insert_into
 from .schema import metadata, text_column, whole_column
 
 # `pat_name` is empty for a session; `hour_at` is the hour's begin in Unix milliseconds.
@@ -44,8 +43,7 @@ class LogView:
 
 async def count_view(conn: AsyncConnection, view: LogView) -> None:
     """Add a request to the reader's count of the hour."""
-    builder: Any = postgresql if conn.dialect.name == "postgresql" else sqlite
-    statement = builder.insert(log_view).values(
+    statement = insert_into(conn, log_view).values(
         org_id=view.org_id,
         user_id=view.user_id,
         pat_name=view.pat_name,

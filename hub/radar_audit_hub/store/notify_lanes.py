@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import and_, delete, func, not_, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from .database import insert_into
 from .notify_messages import Message, message_of
 from .schema_notify import notify_destination, notify_lane, notify_message
 
@@ -128,8 +128,7 @@ async def take(conn: AsyncConnection, lane: Lane, now_ms: int) -> bool:
         "token": lane.token,
         "until": now_ms + LANE_MS,
     }
-    insert: Any = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(notify_lane).values(**row)
+    statement = insert_into(conn, notify_lane).values(**row)
     statement = statement.on_conflict_do_update(
         index_elements=["org_id", "destination_id"],
         set_={"token": statement.excluded.token, "until": statement.excluded.until},
