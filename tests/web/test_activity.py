@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -96,15 +97,15 @@ async def test_a_sent_form_goes_on_to_an_address_that_can_be_kept(hub: HubUnderT
 
 async def test_a_mistake_keeps_everything_that_was_typed(hub: HubUnderTest) -> None:
     owner = await reader(hub)
-    typed = {"q": "namespace:", "q0": "", "action": "exec", "actor": "bob@acme.com", "type": "pod"}
+    typed = {"q": "namespace:", "q0": "", "action": "exec", "actor": "bob@acme.com", "type": "pod",
+             "cluster": "prod", "namespace": "pay*"}  # fmt: skip
     answer = await owner.get(PAGE, params=typed)
     assert answer.status == 400
     page = Elements(answer.body.decode())
     assert "The query cannot be read at character 11: expected a value" in page.text
     values = {one.get("name"): one.get("value") for one in page.all("input")}
-    assert (values["q"], values["action"], values["actor"]) == (
-        "namespace:", "exec", "bob@acme.com"
-    )  # fmt: skip
+    for name in ("q", "action", "actor", "cluster", "namespace"):
+        assert values[name] == typed[name]
 
 
 async def test_exports_are_of_exactly_what_is_filtered(hub: HubUnderTest) -> None:
@@ -277,6 +278,39 @@ async def test_times_are_on_the_readers_clock(hub: HubUnderTest) -> None:
     assert 'title="2026-11-18 11:00:00.000 UTC"' in page
     owner.cookies["radar_audit_zone"] = "../../etc/passwd"
     assert ">18 Nov 2026, 11:00:00<" in await owner.text(PAGE)
+
+
+async def test_times_of_the_metadata_are_on_the_readers_clock_in_a_row(hub: HubUnderTest) -> None:
+    """As they stand in the event they are in its fields."""
+    stamp = "2026-11-25T11:06:40.000Z"
+    metadata = {"name": "ci-bot", "scopes": [], "expires_at": stamp}
+    await hub.append(make_event(action="pat.created", metadata=metadata))
+    owner = await reader(hub)
+    owner.cookies["radar_audit_zone"] = "Asia/Tokyo"
+    page = Elements(await owner.text(PAGE))
+    assert "expires_at 25 Nov 2026, 20:06:40" in page.text
+    assert stamp in page.words
+    assert "Times in Asia/Tokyo" in page.text
+
+
+async def test_row_leads_to_all_that_its_actor_did(hub: HubUnderTest) -> None:
+    """An auditor who found a terminal goes on from it: not within the filter that found it."""
+    place = {"pod": "api-0", "namespace": "payments-api"}
+    await hub.append(
+        make_event(1, action="pod.exec_started", metadata=place, actor_email="eve@acme.com"),
+        make_event(2, action="auth.signin", actor_email="eve@acme.com"),
+        make_event(3, action="auth.signin", actor_email="bob@acme.com"),
+    )
+    owner = await reader(hub)
+    sent = {"q": "", "q0": "", "namespace": "payments-api", "range": "7d", "range0": "7d"}
+    answer = await owner.get(PAGE, params=sent)
+    found = await owner.text(answer.headers["Location"])
+    assert len(shown(found)) == 1
+    assert {"id": "namespace", "value": "payments-api"}.items() <= next(
+        one for one in Elements(found).all("input") if one.get("id") == "namespace"
+    ).items()
+    (way,) = re.findall(r'href="([^"]+)">All that this actor did<', found)
+    assert len(shown(await owner.text(unescape(way)))) == 2
 
 
 async def test_an_event_of_another_org_or_none_is_not_there(hub: HubUnderTest) -> None:

@@ -114,7 +114,7 @@ async def test_mute_is_shown_and_stays_to_the_millisecond_when_something_else_is
     page = await after(owner, address, min_severity="warning", muted_until=shown)
     settings = (await hub.get(path)).json["settings"]
     assert (settings["min_severity"], settings["muted_until"]) == ("warning", until)
-    assert "muted" in Elements(await owner.text(PAGE)).text
+    assert "Muted" in Elements(await owner.text(PAGE)).text
     await after(owner, address, muted_until="")
     assert "muted_until" not in (await hub.get(path)).json["settings"]
 

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from radar_audit_events.errors import QueryError
 from radar_audit_events.query import KEYS, Query, parse
-from radar_audit_hub.web.log_filter import CONTROLS, FilterMistakeError, LogFilter, Mistake, read
+from radar_audit_hub.web.log_filter import (
+    CONTROLS,
+    SHOWN_CONTROLS,
+    FilterMistakeError,
+    LogFilter,
+    Mistake,
+    read,
+)
 from radar_audit_hub.web.zones import field_text, field_time
 
 UTC = ZoneInfo("UTC")
@@ -21,7 +28,7 @@ def form(shown: LogFilter, **changed: str) -> dict[str, str]:
     """Return what a browser sends of the page that shows a filter, after some changes."""
     created = shown.created
     range_name = "custom" if created else shown.range_name or "all"
-    sent = {key: shown.value_of(key) for key in ("action", "type", "actor")}
+    sent = {key: shown.value_of(key) for key in SHOWN_CONTROLS}
     sent |= {"q": shown.text, "q0": shown.text, "range": range_name, "range0": range_name}
     sent["from"] = field_text(created.from_ms if created else None, BERLIN)
     sent["to"] = field_text(created.to_ms if created else None, BERLIN)
@@ -154,3 +161,18 @@ def test_links_of_a_filter_never_ask_for_more_than_a_query_can_hold() -> None:
 def test_a_field_of_a_time_reads_back(time_ms: int) -> None:
     for zone in (UTC, BERLIN):
         assert field_time(field_text(time_ms, zone), zone) == time_ms
+
+
+def test_all_of_an_actor_keeps_the_time_and_nothing_else() -> None:
+    for query, range_name in (
+        ("namespace:pay* action:pod.*", "7d"),
+        ("created:>=2026-11-01 actor:bob@acme.com -type:pod", None),
+    ):
+        found = LogFilter(parse(query), range_name)
+        alone = found.alone("actor", "alice@acme.com")
+        assert alone.range_name == range_name
+        assert alone.created == found.created
+        assert alone.value_of("actor") == "alice@acme.com"
+        assert alone.with_term("actor", "").query.terms == tuple(
+            term for term in found.query.terms if term == found.created
+        )

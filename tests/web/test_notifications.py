@@ -30,7 +30,7 @@ async def test_slack_destination_is_added_and_its_address_never_shown(hub: HubUn
     assert event["action"] == "audit.policy_changed"
     for path in (address, PAGE):
         page = await owner.text(path)
-        assert "not used yet" in page
+        assert "Not used yet" in page
         assert "secretpart" not in page
     assert "secretpart" not in str(event)
 

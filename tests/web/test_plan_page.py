@@ -76,10 +76,10 @@ async def test_only_what_a_checkout_would_take_is_offered(selling: HubUnderTest)
 @pytest.mark.parametrize(
     ("status", "plan", "said", "unsaid"),
     [
-        ("active", "team", ("team for 2 clusters paid", "Renews"), ("payment failed", "not paid")),
-        ("past_due", "team", ("payment failed", "the plan stays meanwhile", "Renews"), ()),
+        ("active", "team", ("team for 2 clusters Paid", "Renews"), ("ayment failed", "ot paid")),
+        ("past_due", "team", ("Payment failed", "the plan stays meanwhile", "Renews"), ()),
         ("unpaid", "free", ("The subscription is not paid", "Manage at Stripe"), ("Renews",)),
-        ("canceled", "free", ("Invoices at Stripe", "ended"), ("Renews", "Another plan is chosen")),
+        ("canceled", "free", ("Invoices at Stripe", "Ended"), ("Renews", "Another plan is chosen")),
         ("of-the-future", "free", ("of-the-future",), ("Renews",)),
     ],
 )

@@ -91,7 +91,7 @@ async def test_rule_is_the_same_after_a_save_that_touched_nothing(hub: HubUnderT
     page = await owner.text(f"{PAGE}/rules/shells")
     assert field(page, "throttle_minutes")["value"] == "1.5"
     assert "This rule is muted until 1 Jan 2099" in Elements(page).text
-    assert "muted" in Elements(await owner.text(PAGE)).text
+    assert "Muted" in Elements(await owner.text(PAGE)).text
 
 
 async def test_each_part_is_set_on_the_page(hub: HubUnderTest) -> None:

@@ -88,7 +88,14 @@ async def test_open_and_ended_say_so_in_words(hub: HubUnderTest) -> None:
     assert "30 s" in page.text
     assert "closed by the cluster" in page.text
     assert "5 min so far" in page.text
-    assert "no end is known" in page.text
+    assert "No end is known" in [one.get("title") for one in page.all("span")]
+
+
+async def test_person_leads_to_all_that_they_did_in_the_same_time(hub: HubUnderTest) -> None:
+    await fill(hub)
+    page = Elements(await (await reader(hub)).text(f"{PAGE}?range=24h&namespace=payments"))
+    ways = [one["href"] for one in page.all("a") if one.get("title", "").startswith("All that")]
+    assert f"/orgs/{ORG}/activity?q=actor%3Ap0%40acme.com&range=24h" in ways
 
 
 @pytest.mark.parametrize("state", ["", "open", "past"])

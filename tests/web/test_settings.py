@@ -209,7 +209,7 @@ async def test_cluster_is_connected_changed_and_removed(hub: HubUnderTest) -> No
     assert (await newest(hub))["metadata"]["labels"] == {"team": "payments"}
     page = await owner.text(address)
     assert token not in page
-    assert "not installed yet" in page
+    assert "Not installed yet" in page
     await after(owner, address, **{**CLUSTER_FORM, "name": "prod-us"})
     assert (await newest(hub))["metadata"] == {"changes": {"name": ["prod-eu", "prod-us"]}}
     rotated = (await owner.post(f"{address}/rotate-token")).body.decode()
@@ -303,3 +303,25 @@ async def test_hold_is_added_refused_and_released(hub: HubUnderTest) -> None:
         owner, f"{BASE}/retention/holds/release", name="case-7", revision=await revision(owner)
     )
     assert "actor:bob@acme.com" not in page
+
+
+async def test_refused_forms_name_their_fields_as_the_page_does(hub: HubUnderTest) -> None:
+    owner = await reader(hub)
+    for path, typed, label in (
+        ("settings", {**ORG_FORM, "pat_default_days": "soon"}, "Tokens expire after (days)"),
+        ("members", {"role": "viewer"}, "E-mail"),
+        ("clusters/new", {"name": "", "environment": "prod"}, "Name"),
+        ("tokens", {"name": "", "life": "90"}, "Name"),
+    ):
+        where = "invitations" if path == "members" else path
+        answer = await owner.post(f"{BASE}/{where}", **typed)
+        assert answer.status == 422
+        alert = answer.body.decode().partition('role="alert"')[2].partition("</div>")[0]
+        links = Elements(f"<p {alert}")
+        assert label in links.words, alert
+        assert "_" not in links.text
+
+
+async def test_status_says_how_long_ago_it_was_heard(hub: HubUnderTest) -> None:
+    owner = await reader(hub)
+    assert "just now" in Elements(await owner.text(f"{BASE}/members")).text

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from radar_audit_hub.web.showing import is_deceptive, json_line, json_text, plain_name, shown
+from radar_audit_hub.web.zones import ago
 
 from tests.support.pages import Elements
 
@@ -87,6 +88,21 @@ def test_json_is_the_same_json_without_what_deceives(value: object) -> None:
 def test_a_value_of_the_metadata_is_one_line() -> None:
     assert json_line({"team": ["a", "b"], "on": True}) == '{"team": ["a", "b"], "on": true}'
     assert "U+000A" not in shown(json_line({"a": {"b": [1, 2]}}))
+
+
+@pytest.mark.parametrize(
+    ("length_ms", "words"),
+    [
+        (-5, "just now"),
+        (59_999, "just now"),
+        (60_000, "1 min ago"),
+        (3_599_999, "59 min ago"),
+        (86_399_999, "23 h ago"),
+        (86_400_000 * 1200, "1,200 d ago"),
+    ],
+)
+def test_how_long_ago_is_told_in_the_largest_unit(length_ms: int, words: str) -> None:
+    assert ago(length_ms) == words
 
 
 @given(ANY_TEXT)

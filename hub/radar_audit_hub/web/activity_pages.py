@@ -44,7 +44,16 @@ from radar_audit_hub.store.saved_views import (
 from .bars import bars, step_for
 from .event_rows import rows_of
 from .forms import read_form
-from .log_filter import ALL, FORM_NAMES, RANGES, FilterMistakeError, LogFilter, Mistake, read
+from .log_filter import (
+    ALL,
+    FORM_NAMES,
+    RANGES,
+    SHOWN_CONTROLS,
+    FilterMistakeError,
+    LogFilter,
+    Mistake,
+    read,
+)
 from .rendering import page, see_other
 from .retention_words import retention_words
 from .visits import OrgVisit, org_visit
@@ -177,13 +186,13 @@ async def _controls(
     return {
         "org_id": org_id,
         "path_of_page": path_of(org_id),
-        "actions": ACTIONS.values(),
+        "actions": ACTIONS,
         "target_types": TARGET_TYPES,
         "ranges": RANGES,
         "range_value": "custom" if created is not None else found.range_name or ALL,
         "from_value": _field(given.get("from"), created.from_ms if created else None, zone),
         "to_value": _field(given.get("to"), created.to_ms if created else None, zone),
-        "values": {key: found.value_of(key) for key in ("action", "type", "actor")},
+        "values": {key: found.value_of(key) for key in SHOWN_CONTROLS},
         "query_text": found.text,
         "people": list(dict.fromkeys([*(one.email for one in members), *seen]))[:_MAX_SUGGESTIONS],
         "views": [(one, _filter_of(one)) for one in views],
@@ -202,7 +211,7 @@ async def _mistaken(
     hub = request.app[HUB]
     nothing = LogFilter(parse(""), None)
     values = await _controls(hub, visit, nothing, given, zone_of(request), None)
-    values["values"] = {key: given.get(key, "") for key in ("action", "type", "actor")}
+    values["values"] = {key: given.get(key, "") for key in SHOWN_CONTROLS}
     values["query_text"] = given.get("q", "")
     values["range_value"] = given.get("range", ALL)
     return page(
@@ -242,7 +251,6 @@ async def show_event(request: web.Request) -> web.Response:
         around=everything.with_times(at_ms - 900_000, at_ms + 900_000).address(path_of(org_id)),
         document=msgspec.json.decode(msgspec.json.encode(event)),
         everything=everything,
-        definition=ACTIONS[event.action],
     )
 
 

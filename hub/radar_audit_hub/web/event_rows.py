@@ -298,4 +298,6 @@ def _plain(value: Any) -> str:
         return "none"
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value) if value else "none"
+    if isinstance(value, dict) and all(isinstance(one, str) for one in value.values()):
+        return ", ".join(f"{key}={one}" for key, one in value.items())  # labels
     return msgspec.json.encode(value).decode()

@@ -23,7 +23,8 @@ from .zones import field_text, field_time
 ALL, CUSTOM = "all", "custom"
 DEFAULT_RANGE = "7d"
 RANGES = {"24h": "Last 24 hours", "7d": "Last 7 days", "30d": "Last 30 days"}
-CONTROLS = ("action", "type", "actor", "cluster", "namespace", "pod")
+SHOWN_CONTROLS = ("action", "type", "actor", "cluster", "namespace")  # on the Activity page
+CONTROLS = (*SHOWN_CONTROLS, "pod")
 # What a form sends beside the query: their old values come along, so that a change can be told.
 FORM_NAMES = (*CONTROLS, "q0", "range0", "from", "to")
 _MAX_CONTROL_CHARS = 320
@@ -96,6 +97,11 @@ class LogFilter:
             return replace(self, query=Query(_replaced(self.query.terms, key, term)))
         except QueryError:
             return self
+
+    def alone(self, key: str, text: str) -> LogFilter:
+        """Return the filter of the same time that has this value for a key and no other term."""
+        kept = tuple(term for term in self.query.terms if _is_range(term))
+        return replace(self, query=Query(kept)).with_term(key, text)
 
     def with_times(self, from_ms: int | None, to_ms: int | None) -> LogFilter:
         """Return the filter with this range of times."""

@@ -7,6 +7,7 @@ as safe: what has markup was made by `showing.py` of escaped pieces.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,7 +16,10 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
+from radar_audit_events.errors import TimeError
 from radar_audit_events.ids import format_ms, parse_ms
+
+from radar_audit_hub.context import HUB
 
 from . import flash, zone_cookie, zones
 from .assets import asset_path
@@ -28,6 +32,8 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+_TIME = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z\Z", re.ASCII)
+_FACT_CHARS = 72
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     # Not "no-referrer": browsers would send a null origin with a form.
@@ -54,6 +60,7 @@ def page(request: web.Request, template: str, *, status: int = 200, **values: An
             "flash": flash.said(request),
             "path": request.path,
             "here": request.path_qs,
+            "now_ms": request.app[HUB].now_ms(),
             "zone": zone,
             "zone_chosen": zone_cookie.is_chosen(request),
             "mistakes": NO_MISTAKES,
@@ -93,6 +100,9 @@ def environment() -> Environment:
         json_line=json_line,
         when=_when,
         clock=_clock,
+        utc=_utc,
+        ago=_ago,
+        fact=_fact,
         spelled=spelled_out,
         duration=zones.duration,
         count=_count,
@@ -116,11 +126,28 @@ def _when(context: Context, time: int | str) -> Markup:
 def _clock(time: int | str, zone: ZoneInfo) -> Markup:
     """Write a time as `when` does; for macros, which are imported without the page's values."""
     time_ms = parse_ms(time) if isinstance(time, str) else time
-    stamp = format_ms(time_ms)
-    utc = stamp.replace("T", " ").replace("Z", " UTC")
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        stamp, utc, zones.written(time_ms, zone)
+        format_ms(time_ms), zones.utc(time_ms), zones.written(time_ms, zone)
     )
+
+
+def _utc(time: int | str) -> str:
+    return zones.utc(parse_ms(time) if isinstance(time, str) else time)
+
+
+@pass_context
+def _ago(context: Context, time: int | str) -> str:
+    """Say how long before this page was made a time was."""
+    time_ms = parse_ms(time) if isinstance(time, str) else time
+    return zones.ago(context["now_ms"] - time_ms)
+
+
+def _fact(text: str, zone: ZoneInfo) -> Markup:
+    """Write what a row names of its metadata: a time on the reader's clock, else the text."""
+    try:
+        return _clock(text, zone) if _TIME.match(text) else shown(text, _FACT_CHARS)
+    except TimeError:
+        return shown(text, _FACT_CHARS)
 
 
 @pass_context

@@ -18,6 +18,7 @@ from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.retention.policy import Floors, floors_of
 from radar_audit_hub.store import query
 
+from .activity_pages import path_of
 from .event_rows import STARTED, Row, rows_of
 from .log_filter import ALL, RANGES, FilterMistakeError, LogFilter, Mistake, read
 from .rendering import page
@@ -70,6 +71,8 @@ async def show_sessions(request: web.Request) -> web.Response:
         "sessions.html",
         status=200 if mistake is None else 400,
         org_id=org_id,
+        path_of_activity=path_of(org_id),
+        same_time=LogFilter(parse(""), found.range_name),
         rows=got.rows,
         older=older,
         is_first=not start.before,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from radar_audit_events.ids import MAX_MS
+from radar_audit_events.ids import MAX_MS, format_ms
 
 _NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_+/-]{0,63}\Z")
 _LOCAL = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?\Z", re.ASCII)
@@ -78,6 +78,19 @@ def field_time(text: str, zone: ZoneInfo) -> int:
     if not 0 <= found * 1000 <= MAX_MS:
         raise ValueError("must be a time between 1970 and 9999")
     return round(found * 1000)
+
+
+def utc(time_ms: int) -> str:
+    """Return a time to the millisecond, such as 2026-11-24 09:00:00.000 UTC."""
+    return format_ms(time_ms).replace("T", " ").replace("Z", " UTC")
+
+
+def ago(length_ms: int) -> str:
+    """Return how long ago something was, in its largest unit, such as 12 min ago."""
+    for name, size_ms in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
+        if length_ms >= size_ms:
+            return f"{length_ms // size_ms:,} {name} ago"
+    return "just now"
 
 
 def duration(length_ms: int) -> str:

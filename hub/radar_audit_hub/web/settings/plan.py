@@ -26,14 +26,14 @@ from .answering import REFUSED, onward, refusal
 _PAGE = "/orgs/{org_id}/billing"
 # What the page calls Stripe's statuses of a subscription.
 STATUS_WORDS: Mapping[str, str] = {
-    "active": "paid",
-    "trialing": "in its trial",
-    "past_due": "payment failed",
-    "unpaid": "not paid",
-    "incomplete": "first payment open",
-    "incomplete_expired": "never paid",
-    "paused": "paused",
-    "canceled": "ended",
+    "active": "Paid",
+    "trialing": "In its trial",
+    "past_due": "Payment failed",
+    "unpaid": "Not paid",
+    "incomplete": "First payment open",
+    "incomplete_expired": "Never paid",
+    "paused": "Paused",
+    "canceled": "Ended",
 }
 
 
