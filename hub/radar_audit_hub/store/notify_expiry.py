@@ -55,6 +55,15 @@ def kept_sql(org: str, floors: Floors, args: Arguments) -> str:
     return f"(event_ids IS NULL OR event_ids >= {edge} OR NOT EXISTS ({expired}))"
 
 
+async def any_expired_waits(conn: AsyncConnection, org_id: str, floors: Floors) -> bool:
+    """Tell whether `drop_expired` would give anything up, without a lock or a transaction."""
+    args = arguments_for(conn)
+    org = args.add(org_id)
+    where = [f"org_id = {org}", "state = 'pending'", *_old(org, floors, args)]
+    sql = f"SELECT 1 FROM notify_message WHERE {' AND '.join(where)} LIMIT 1"  # noqa: S608 - arguments only
+    return bool(await fetch(conn, sql, args.values))
+
+
 async def drop_expired(
     conn: AsyncConnection,
     org_id: str,

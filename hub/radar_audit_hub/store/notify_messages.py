@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from radar_audit_hub.retention.policy import Floors
 
 from .database import fetch
-from .notify_expiry import delete_messages, kept_sql
+from .notify_expiry import kept_sql
 from .schema_notify import notify_destination, notify_message
 from .sql import arguments_for
 
@@ -231,12 +231,12 @@ async def destination_ids(conn: AsyncConnection) -> list[tuple[str, str]]:
     return [(row.org_id, row.destination_id) for row in await conn.execute(statement)]
 
 
-async def forget_settled(
+async def old_messages(
     conn: AsyncConnection, org_id: str, destination_id: str, *, before_ms: int, keep_rows: int
-) -> int:
-    """Delete at most 1,000 settled messages of a destination with their attempts.
+) -> list[str]:
+    """Return the ids of at most 1,000 settled messages that a destination's log need not keep.
 
-    Those made before `before_ms`, and those behind the newest `keep_rows`; return how many.
+    Those made before `before_ms`, and those behind the newest `keep_rows`.
     """
     mine = (
         notify_message.c.org_id == org_id,
@@ -257,10 +257,7 @@ async def forget_settled(
         .order_by(notify_message.c.created_at)
         .limit(_FORGET_ROWS)
     )
-    ids = (await conn.execute(wanted)).scalars().all()
-    if ids:
-        await delete_messages(conn, org_id, ids)
-    return len(ids)
+    return list((await conn.execute(wanted)).scalars())
 
 
 def message_of(row: Any) -> Message:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import pytest
 from radar_audit_events.policy_wire import AlertRule, Threshold
 from radar_audit_hub.billing.moving import move_plan
 from radar_audit_hub.changes import changing_by_itself
 from radar_audit_hub.notify.content import decode, encode
 from radar_audit_hub.notify.following.job import Follower
 from radar_audit_hub.retention.in_force import Age, Held, InForce, write
+from radar_audit_hub.store.database import Connection
 from radar_audit_hub.store.notify_attempts import EXPIRED
 from radar_audit_hub.store.schema import org
 from radar_audit_hub.store.schema_notify import notify_attempt, notify_message
@@ -111,6 +114,30 @@ async def test_message_of_an_expired_event_is_nowhere_at_once_and_deleted_by_the
     await any_world.job.forget()
     assert await stored(any_world) == (0, 0)
     assert len(inbox.got) == 1
+
+
+async def test_round_that_finds_nothing_old_writes_nothing_for_an_organization(
+    any_world: NotifyWorld, inbox: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, db, written = any_world.under_test, any_world.hub.db, 0
+    await begin(any_world, inbox, TERMINALS)
+    await govern(any_world, plan="free")
+    await hub.append(make_event(created_at_ms=NOW_MS))
+    await tell(any_world)
+    write = db.write
+
+    def counted() -> AbstractAsyncContextManager[Connection]:
+        nonlocal written
+        written += 1
+        return write()
+
+    monkeypatch.setattr(db, "write", counted)
+    await any_world.job.forget()
+    assert written == 1, "what is of no organization: orphans, and lanes that nobody uses"
+    hub.clock.now_ms = NOW_MS + 7 * DAY_MS + 1
+    await any_world.job.forget()
+    assert written == 3
+    assert await stored(any_world) == (0, 0)
 
 
 async def test_ages_by_action_and_cluster_count_as_in_the_log(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from radar_audit_events.ids import new_id
 from radar_audit_hub.retention.policy import Floors
 from radar_audit_hub.store import notify_attempts, notify_lanes, notify_messages
+from radar_audit_hub.store.notify_expiry import delete_messages
 from radar_audit_hub.store.notify_lanes import LANE_MS, Busy, Lane
 from radar_audit_hub.store.notify_messages import NewMessage
 from radar_audit_hub.store.schema_notify import notify_destination
@@ -141,8 +142,10 @@ async def test_old_and_supernumerary_messages_are_forgotten_but_none_that_waits(
         await notify_messages.put_messages(conn, [waiting])
     cut = NOW_MS - DAY_MS
     async with db.write() as conn:
-        gone = await notify_messages.forget_settled(conn, ORG, "nd_a", before_ms=cut, keep_rows=8)
-        assert gone == 5
+        gone = await notify_messages.old_messages(conn, ORG, "nd_a", before_ms=cut, keep_rows=8)
+        assert len(gone) == 5
+        await delete_messages(conn, ORG, gone)
+        assert not await notify_messages.old_messages(conn, ORG, "nd_a", before_ms=cut, keep_rows=8)
         left = await notify_messages.list_messages(conn, ORG, "nd_a", floors=ALL)
         assert (await notify_attempts.attempts_of(conn, ORG, [new[0].id]))[new[0].id] == []
     assert [row.id for row in left] == [row.id for row in [*reversed(new[2:]), waiting]]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import NoReturn
@@ -225,16 +226,14 @@ class SendingJob:
         for org_id in sorted({org_id for org_id, _ in found}):
             await self._forget_expired(org_id, now_ms)
         for org_id, destination_id in found:
-            gone = 1
-            while gone:
-                async with self._hub.db.write() as conn:
-                    gone = await notify_messages.forget_settled(
-                        conn,
-                        org_id,
-                        destination_id,
-                        before_ms=now_ms - settings.log_days * DAY_MS,
-                        keep_rows=settings.log_rows,
-                    )
+            old = partial(
+                notify_messages.old_messages,
+                org_id=org_id,
+                destination_id=destination_id,
+                before_ms=now_ms - settings.log_days * DAY_MS,
+                keep_rows=settings.log_rows,
+            )
+            await self._delete_found(org_id, old)
 
     async def _forget_expired(self, org_id: str, now_ms: int) -> None:
         """Forget an org's messages that show what the retention may delete, waiting ones, too.
@@ -244,14 +243,26 @@ class SendingJob:
         """
         async with self._hub.db.read() as conn:
             floors = (await expiry_of(conn, org_id, now_ms)).floors
-        async with self._hub.db.write() as conn:
-            dropped = await notify_expiry.drop_expired(conn, org_id, floors, now_ms)
-        if dropped:
+            waiting = await notify_expiry.any_expired_waits(conn, org_id, floors)
+        if waiting:
             async with self._hub.db.write() as conn:
-                await notify_attempts.note_dropped(conn, org_id, dropped, now_ms)
+                dropped = await notify_expiry.drop_expired(conn, org_id, floors, now_ms)
+            if dropped:
+                async with self._hub.db.write() as conn:
+                    await notify_attempts.note_dropped(conn, org_id, dropped, now_ms)
+        expired = partial(notify_expiry.expired_messages, org_id=org_id, floors=floors)
+        await self._delete_found(org_id, expired)
+
+    async def _delete_found(
+        self, org_id: str, find: Callable[[Connection], Awaitable[list[str]]]
+    ) -> None:
+        """Delete an org's settled messages for as long as `find` finds any; mostly it finds none.
+
+        So it looks outside of a writing transaction; what is settled stays so until it is deleted.
+        """
         while True:
             async with self._hub.db.read() as conn:
-                ids = await notify_expiry.expired_messages(conn, org_id, floors)
+                ids = await find(conn)
             if not ids:
                 return
             async with self._hub.db.write() as conn:
