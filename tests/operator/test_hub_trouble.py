@@ -30,6 +30,7 @@ async def test_after_an_outage_only_the_newest_generation_is_sent(world: Operato
         await world.api.apply(policy(retention={"maxAge": f"{days}d"}))
     await world.until_says("False/HubUnreachable", "Synced")
     assert world.says() == "True/HubUnreachable"  # in force still, and not for long
+    await world.until(lambda: world.has_seen(app))
     assert "settings still in force" in world.message()
     await world.hub.start()
     await world.until_says("True/Synced")
@@ -48,7 +49,7 @@ async def test_a_long_outage_makes_policies_unready_and_says_since_when(
     await world.until_says("False/HubUnreachable")
     await world.until_says("False/HubUnreachable", name="other")
     assert "nothing of this policy is in force yet" in world.message(name="other")
-    assert world.hub_says() == "False/HubUnreachable"
+    await world.until(lambda: world.hub_says() == "False/HubUnreachable")
     await world.hub.start()
     await world.until_says("True/Synced")
     await world.until_says("False/Conflicted", name="other")
@@ -101,7 +102,7 @@ async def test_a_wrong_token_is_the_hubs_and_the_policies_condition(world: Opera
     await world.until_says("False/Unauthorized")
     await world.api.apply(secret(OWN, "hub-token", token="rhc_stand_in"))
     await world.until_says("True/Synced")
-    assert world.hub_says() == "True/Connected"
+    await world.until(lambda: world.hub_says() == "True/Connected")
 
 
 async def test_a_token_of_another_cluster_writes_nothing(world: OperatorWorld) -> None:
@@ -111,7 +112,7 @@ async def test_a_token_of_another_cluster_writes_nothing(world: OperatorWorld) -
     await world.start()
     await world.api.apply(policy())
     await world.until_says("False/Unauthorized")
-    assert world.hub_says() == "False/WrongCluster"
+    await world.until(lambda: world.hub_says() == "False/WrongCluster")
     assert world.hub.sent == []
 
 
@@ -144,7 +145,7 @@ async def test_without_a_secret_the_operators_own_token_is_read_at_each_request(
     await world.api.apply(policy(retention={"maxAge": "20d"}))
     await world.until(lambda: len(world.hub.sent) > sent)
     await world.until_says("True/Synced")
-    assert world.hub_says() == "True/Connected"
+    await world.until(lambda: world.hub_says() == "True/Connected")
 
 
 @pytest.mark.parametrize("content", [None, "", "two\nlines"])
@@ -247,4 +248,4 @@ async def test_an_organization_policy_without_the_scope_is_unauthorized(
     await world.api.apply(policy("main", OWN, scope="Organization", retention={"maxAge": "20d"}))
     await world.until_says("False/Unauthorized")
     assert "audit-settings:write-org" in world.message()
-    assert world.hub_says("Authorized") == "False/Unauthorized"
+    await world.until(lambda: world.hub_says("Authorized") == "False/Unauthorized")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import ssl
 from collections.abc import AsyncIterator
@@ -18,7 +19,15 @@ from tests.support.api_server import ApiServer
 from tests.support.crd_checker import BUILD_SECONDS, CrdChecker
 from tests.support.hub_builder import ORG, HubUnderTest, running_hub
 from tests.support.log_rows import DAY_MS, make_event
-from tests.support.operator_world import OWN, OperatorWorld, alerts, changed, policy, secret
+from tests.support.operator_world import (
+    OWN,
+    WAIT_SECONDS,
+    OperatorWorld,
+    alerts,
+    changed,
+    policy,
+    secret,
+)
 from tests.support.policy_agents import AGENT_SCOPES, collector_beat
 from tests.support.tls_front import tls_front
 
@@ -150,11 +159,11 @@ async def test_capture_settings_are_applied_once_the_collectors_say_so(both: Bot
     asked = world.audit_hub(organization=ORG, clusterId=CLUSTER, capture={"attach": True})
     await world.api.apply(asked)
     beat = collector_beat()
-    answer: Any = {}
-    for _ in range(1000):
-        answer = (await hub.send("POST", "/api/agent/heartbeat", token=both.token, json=beat)).json
-        if answer["capture"] is not None:
-            break
+    answer: Any = {"capture": None}
+    async with asyncio.timeout(WAIT_SECONDS):
+        while answer["capture"] is None:
+            sent = await hub.send("POST", "/api/agent/heartbeat", token=both.token, json=beat)
+            answer = sent.json
     assert answer["capture"]["attach"] is True
     await world.api.apply(changed(asked, sync_now="1"))
     await world.until(lambda: world.hub_says("CaptureApplied").startswith("False"))

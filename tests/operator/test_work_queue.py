@@ -99,7 +99,7 @@ async def test_a_worker_that_waits_is_woken() -> None:
     waiting = asyncio.create_task(made.take())
     await asyncio.sleep(0)
     made.add(A)
-    assert await asyncio.wait_for(waiting, 1) == A
+    assert await asyncio.wait_for(waiting, 30) == A
 
 
 @given(st.lists(st.sampled_from(["add", "take", "done"]), max_size=40))

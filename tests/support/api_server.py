@@ -199,8 +199,10 @@ class ApiServer:
         self, request: web.Request, resource: str, namespace: str, name: str, sub: str
     ) -> web.Response:
         place = self.objects.setdefault(resource, {})
+        # Read before anything is looked up: what another writes meanwhile would be undone.
+        sent = await request.json() if request.method in {"POST", "PUT", "PATCH"} else {}
         if request.method == "POST":
-            raw = await request.json()
+            raw = sent
             key = (namespace, raw["metadata"]["name"])
             if key in place:
                 return web.json_response(_status(409, "already exists"), status=409)
@@ -211,7 +213,6 @@ class ApiServer:
             return web.json_response(_status(404, f"{resource} {name} not found"), status=404)
         if request.method == "GET":
             return web.json_response(old)
-        sent = await request.json()
         if request.method == "PUT":
             version = sent["metadata"].get("resourceVersion")
             if version != old["metadata"]["resourceVersion"]:

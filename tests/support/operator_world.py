@@ -1,7 +1,8 @@
 """A whole operator between an API server and a hub, all in this process.
 
 Owns the three and how long a test waits for them. Called by the operator's tests. Only the clocks
-of retries and resyncs are shortened; the code that runs is the program's.
+of retries and resyncs are shortened; the code that runs is the program's. Bounds of requests stay
+long: a machine that pauses for seconds must not look like a hub that is away.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ import asyncio
 import base64
 import contextlib
 import copy
+import itertools
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import trustme
+from radar_audit_operator.active import Active
 from radar_audit_operator.app import App
 from radar_audit_operator.settings import OperatorSettings
+from radar_audit_operator.specs import Key
 
 from tests.support.agent_api import CLUSTER, ORG, TOKEN, AgentApi, stand_in
 from tests.support.api_server import ApiServer
@@ -26,7 +31,8 @@ from tests.support.crd_cases import API_VERSION
 from tests.support.crd_checker import CrdChecker
 
 OWN = "radar-audit"
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
+_SOON_SECONDS = 60.0  # a comparison that is not due within it is one of an interval's end
 SETTINGS = OperatorSettings(
     namespace=OWN,
     identity="one",
@@ -35,7 +41,7 @@ SETTINGS = OperatorSettings(
     retry_max_seconds=0.3,
     secret_retry_seconds=0.2,
     event_quiet_seconds=0.0,
-    hub_timeout_seconds=2.0,
+    hub_timeout_seconds=30.0,
     workers=8,
 )
 
@@ -78,6 +84,7 @@ class OperatorWorld:
         self.writes: list[tuple[str, str]] = []
         self.api.on_write = lambda verb, resource: self.writes.append((verb, resource))
         self._running: list[tuple[App, asyncio.Task[None]]] = []
+        self._wishes = itertools.count(1)
 
     async def start(self, settings: OperatorSettings = SETTINGS) -> App:
         """Start one operator and wait until it knows all objects."""
@@ -173,18 +180,44 @@ class OperatorWorld:
 
     async def compare(self, app: App) -> None:
         """Have an operator compare everything with the hub now, and wait for its heartbeat."""
-        beats = len(self.hub.heartbeats)
         assert app.active is not None
-        app.active.connections.by_name["main"].due = 0.0
-        await self.until(lambda: len(self.hub.heartbeats) > beats)
+        connection = app.active.connections.by_name["main"]
+        # No two wishes are alike: one that comes while a comparison is under way is its own.
+        connection.due = wish = -float(next(self._wishes))
+        beats = len(self.hub.heartbeats)
+        await self.until(lambda: connection.due != wish and len(self.hub.heartbeats) > beats)
 
     async def settle(self, app: App) -> None:
-        """Wait until an operator has nothing to do."""
+        """Wait until an operator has seen all there is, and has nothing to do."""
         active = app.active
         assert active is not None
-        for _ in range(3):  # a status write comes back as a watch event
+        for _ in range(3):  # what one object's write brings about is another's change
             await asyncio.sleep(0.05)
-            await self.until(lambda: len(active.queue) == 0)
+            await self.until(
+                lambda: len(active.queue) == 0 and self.has_seen(app) and _has_compared(active)
+            )
+
+    def has_seen(self, app: App) -> bool:
+        """Return whether an operator knows our objects as they are at the API server."""
+        if app.active is None:
+            return False
+        held = app.active.world
+        known: dict[Key, int] = {
+            **{key: each.meta.resource_version for key, each in held.policies.items()},
+            **{key: each.meta.resource_version for key, each in held.hubs.items()},
+        }
+        return all(
+            known.get(Key(*place)) == int(raw["metadata"]["resourceVersion"])
+            for resource in ("auditpolicies", "audithubs")
+            for place, raw in self.api.objects.get(resource, {}).items()
+        )
+
+
+def _has_compared(active: Active) -> bool:
+    """Return whether no first comparison is due or under way: it would send what has drifted."""
+    later = time.monotonic() + _SOON_SECONDS
+    connections = active.connections.by_name.values()
+    return all(each.state != "up" or each.due > later for each in connections)
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -219,6 +252,6 @@ async def operator_world(
         await world.close()
 
 
-def with_lease(identity: str) -> OperatorSettings:
-    """Return settings of a replica that competes for a short Lease."""
-    return replace(SETTINGS, lease_enabled=True, lease_seconds=0.6, identity=identity)
+def with_lease(identity: str, seconds: float = 0.6) -> OperatorSettings:
+    """Return settings of a replica that competes for a Lease; a short one is tried for often."""
+    return replace(SETTINGS, lease_enabled=True, lease_seconds=seconds, identity=identity)
