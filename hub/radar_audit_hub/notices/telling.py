@@ -24,6 +24,10 @@ from .kinds import KINDS
 
 ITEM_PREFIX = "ntc_"
 MAIL = "notice_mail"  # the outbox kind; `mails.py` delivers it
+# Of one kind, to one person of an org: what a cluster's token or a receiver brings about over and
+# over fills no mailbox. The inbox has them all.
+MAILS_A_DAY = 20
+_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +84,16 @@ async def tell(change: Change, org_id: str, notice: Notice) -> int:
             for one in people
         ],
     )
-    for one in people:
-        if kind.by_mail if one.by_mail is None else one.by_mail:
-            await _put_mail(change, org_id, one.user_id, notice)
+    wanting = [
+        one.user_id for one in people if (kind.by_mail if one.by_mail is None else one.by_mail)
+    ]
+    if added and wanting:
+        enough = await inbox.told_often(
+            change.conn, org_id, notice.kind, wanting, change.now_ms - _DAY_MS, MAILS_A_DAY
+        )
+        for user_id in wanting:
+            if user_id not in enough:
+                await _put_mail(change, org_id, user_id, notice)
     return added
 
 

@@ -88,6 +88,29 @@ async def put_items(conn: AsyncConnection, items: Sequence[NewItem]) -> int:
     return added
 
 
+async def told_often(
+    conn: AsyncConnection,
+    org_id: str,
+    kind: str,
+    user_ids: Collection[str],
+    since_ms: int,
+    most: int,
+) -> set[str]:
+    """Return which of these people have more than `most` of an org's notices of a kind since."""
+    statement = (
+        select(inbox_item.c.user_id)
+        .where(
+            inbox_item.c.org_id == org_id,
+            inbox_item.c.user_id.in_(sorted(user_ids)),
+            inbox_item.c.kind == kind,
+            inbox_item.c.created_at > since_ms,
+        )
+        .group_by(inbox_item.c.user_id)
+        .having(func.count() > most)
+    )
+    return set((await conn.execute(statement)).scalars())
+
+
 async def page_items(
     conn: AsyncConnection,
     user_id: str,

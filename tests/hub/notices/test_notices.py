@@ -12,8 +12,11 @@ import pytest
 from radar_audit_events.actions import ACTIONS
 from radar_audit_events.policy_wire import NOTICE_KINDS
 from radar_audit_hub.app import OUTBOX
+from radar_audit_hub.changes import changing_by_itself
 from radar_audit_hub.notices.job import tell_clusters, tell_disabled
 from radar_audit_hub.notices.kinds import DISABLED, EVERYBODY, KINDS
+from radar_audit_hub.notices.telling import MAILS_A_DAY, tell
+from radar_audit_hub.notices.words import disabled
 from radar_audit_hub.outbox.job import OutboxJob
 from radar_audit_hub.settings_mail import SmtpSettings
 from radar_audit_hub.store.notify_attempts import disable
@@ -24,7 +27,7 @@ from tests.support.hub_builder import ORG, HubUnderTest, sqlite_hub
 from tests.support.mail_server import MailServer, mail_server
 from tests.support.policy_agents import collector_beat
 
-MINUTE_MS = 60_000
+MINUTE_MS, DAY_MS = 60_000, 86_400_000
 MEMBERS = f"/api/orgs/{ORG}/members"
 DESTINATIONS = f"/api/orgs/{ORG}/destinations"
 
@@ -203,7 +206,7 @@ class Post:
 async def post(template: Path, tmp_path: Path) -> AsyncIterator[Post]:
     """The same over SQLite."""
     async with mail_server() as server:
-        smtp = SmtpSettings(host="127.0.0.1", port=server.port, security="none", timeout_seconds=5)
+        smtp = SmtpSettings(host="127.0.0.1", port=server.port, security="none", timeout_seconds=60)
         async with sqlite_hub(template, tmp_path, smtp=smtp) as hub:
             yield Post(hub, server)
 
@@ -246,6 +249,22 @@ class TestMails:
         await post.work()
         assert len(post.server.mails) == 1
         assert len(await kinds(post.hub)) == 2, "the inbox has it all the same"
+
+    async def test_notices_of_one_kind_fill_no_mailbox(self, post: Post) -> None:
+        now_ms = post.hub.clock.now_ms
+        for number in range(MAILS_A_DAY + 3):
+            notice = disabled(ORG, f"nd_{number}", name="ops", reason="gone", at_ms=now_ms)
+            async with changing_by_itself(post.hub.hub) as change:
+                await change.lock(ORG)
+                await tell(change, ORG, notice)
+        await post.disabled_destination()
+        post.hub.clock.now_ms += DAY_MS
+        await post.work()
+        assert len(post.server.mails) == MAILS_A_DAY
+        assert len(await kinds(post.hub)) == MAILS_A_DAY + 3, "the inbox has it all the same"
+        assert await tell_disabled(post.hub.hub) == 1
+        await post.work()
+        assert len(post.server.mails) == MAILS_A_DAY + 1, "another day"
 
     async def _only(self, post: Post) -> str:
         return str((await post.hub.get(DESTINATIONS)).json["destinations"][0]["id"])
