@@ -13,8 +13,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from .ciphers import CipherError, decrypt, encrypt
 
 KEY_BYTES = 32
 KEY_FILE = "secrets.key"
@@ -33,12 +32,12 @@ class Sealer:
         """Take a key of 32 bytes and a source of randomness. Raises SealError."""
         if len(key) != KEY_BYTES:
             raise SealError(f"the key must be {KEY_BYTES} bytes")
-        self._cipher, self._random_bytes = AESGCM(key), random_bytes
+        self._key, self._random_bytes = key, random_bytes
 
     def seal(self, plain: bytes, whose: str) -> bytes:
         """Return `plain` encrypted; it opens only for the same `whose`."""
         nonce = self._random_bytes(_NONCE_BYTES)
-        return _FORM + nonce + self._cipher.encrypt(nonce, plain, whose.encode())
+        return _FORM + nonce + encrypt(self._key, nonce, plain, whose.encode())
 
     def open(self, sealed: bytes, whose: str) -> bytes:
         """Return what was sealed for `whose`. Raises SealError."""
@@ -46,8 +45,8 @@ class Sealer:
         try:
             if sealed[:1] != _FORM:
                 raise SealError("stored secrets are of a form that this version does not know")
-            return self._cipher.decrypt(nonce, text, whose.encode())
-        except (InvalidTag, ValueError):
+            return decrypt(self._key, nonce, text, whose.encode())
+        except CipherError:
             raise SealError(
                 "stored secrets do not open with this key; RADAR_AUDIT_HUB_SECRETS_KEY must be "
                 "the one that they were stored with"

@@ -12,8 +12,9 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from radar_audit_events.receiver_keys import KEY_PREFIX, SECRET_PREFIX
+
+from radar_audit_hub.ciphers import ed25519_signature
 
 _SEED_BYTES = 32  # a key of 64 bytes is the seed and the public key
 
@@ -50,7 +51,7 @@ def _v1(secret: str, signed: bytes) -> str:
 def _v1a(key: str, signed: bytes) -> str:
     seed = _raw(key, KEY_PREFIX)[:_SEED_BYTES]
     try:
-        signature = Ed25519PrivateKey.from_private_bytes(seed).sign(signed)
+        signature = ed25519_signature(seed, signed)
     except ValueError:
         raise _wrong(KEY_PREFIX) from None
     return f"v1a,{base64.b64encode(signature).decode()}"
