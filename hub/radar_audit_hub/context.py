@@ -20,6 +20,7 @@ from .auth.limiter import FailureLimiter
 from .metrics import Metrics
 from .notify.deliveries import Deliveries
 from .notify.guard import MAX_TESTS
+from .notify.mail_budget import MailBudget
 from .outbound import Outbound
 from .sealing import Sealer, key_beside, read_key
 from .settings import HubSettings
@@ -32,6 +33,8 @@ from .turns import Turns
 PAGES_AT_ONCE, OWN_PAGES_AT_ONCE = 6, 2
 # Reports of clusters that are written for one org; those of one cluster are one by one.
 REPORTS_AT_ONCE, MAX_REPORTS_WAITING = 2, 1000
+# Invitations that one person sends in a day, over all orgs, those too that are deleted since.
+INVITED_A_DAY, INVITED_A_DAY_TO_ONE = 2000, 20
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Hub:
     own_pages: Turns
     reports: Turns
     own_reports: Turns
+    invited: MailBudget
+    invited_to_one: MailBudget
 
     def own_turn(self, user_id: str) -> AbstractAsyncContextManager[None]:
         """Wait for a person's turn at what they write outside of any org, and hold it.
@@ -119,6 +124,8 @@ class Hub:
             own_pages=Turns(OWN_PAGES_AT_ONCE, settings.max_followers),
             reports=Turns(REPORTS_AT_ONCE, MAX_REPORTS_WAITING),
             own_reports=Turns(),
+            invited=MailBudget(INVITED_A_DAY),
+            invited_to_one=MailBudget(INVITED_A_DAY_TO_ONE),
         )
 
 

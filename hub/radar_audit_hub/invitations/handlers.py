@@ -18,7 +18,7 @@ from radar_audit_events.ids import format_ms, new_id
 from radar_audit_hub.auth.access import require, require_user
 from radar_audit_hub.auth.principal import ORG_READ_SCOPE, OWNER, Principal, Someone
 from radar_audit_hub.changes import Change, changing
-from radar_audit_hub.context import HUB
+from radar_audit_hub.context import HUB, Hub
 from radar_audit_hub.credentials import kind_of_token, token_hash
 from radar_audit_hub.declarations import declare
 from radar_audit_hub.emails import lowered_email
@@ -120,7 +120,7 @@ async def create(request: web.Request, caller: Principal, asked: NewInvitation) 
             expires_at_ms=change.now_ms + VALID_MS,
         )
         await _check_room(change, made)
-        await _check_mails(change, made)
+        await _check_mails(hub, change, made, caller)
         await store.insert_invitation(change.conn, made)
         url = await new_link(change.conn, hub, made)
         await put_mail(change.conn, made, change.now_ms)
@@ -154,7 +154,7 @@ async def send_again(request: web.Request, caller: Principal) -> dict[str, Any]:
             )
         if state == "expired":
             await _check_room(change, found)
-        await _check_mails(change, found)
+        await _check_mails(hub, change, found, caller)
         made = sent_again(found, change.now_ms)
         await store.update_invitation(change.conn, made)
         await store.drop_tokens(change.conn, made.org_id, made.id)
@@ -260,13 +260,20 @@ async def _check_room(change: Change, wanted: Invitation) -> None:
         raise ConflictError(f"{MAX_OPEN} invitations are open; revoke some, or wait for them")
 
 
-async def _check_mails(change: Change, wanted: Invitation) -> None:
-    """Raise ConflictError if enough mail went out within a day, also of what was revoked since."""
+async def _check_mails(hub: Hub, change: Change, wanted: Invitation, caller: Principal) -> None:
+    """Raise ConflictError if enough mail went out within a day, also of what was revoked since.
+
+    Of the caller's also what went out for other orgs, which may be deleted by now.
+    """
     conn, since_ms = change.conn, change.now_ms - DAY_MS
     if await store.count_sent(conn, wanted.org_id, since_ms, wanted.email) >= MAX_SENT_A_DAY_TO_ONE:
         raise ConflictError("this e-mail was invited often enough today; try again tomorrow")
     if await store.count_sent(conn, wanted.org_id, since_ms) >= MAX_SENT_A_DAY:
         raise ConflictError(f"{MAX_SENT_A_DAY} invitations were sent today; try again tomorrow")
+    whose = f"{caller.user_id}/{wanted.email}"
+    for budget, name in ((hub.invited_to_one, whose), (hub.invited, caller.user_id)):
+        if budget.take(name, 1, change.now_ms) is not None:
+            raise ConflictError("you have invited often enough today; try again tomorrow")
 
 
 def _invited(made: Invitation) -> Notice:

@@ -234,6 +234,28 @@ async def test_inviting_and_revoking_floods_nobody(
     assert (await _resend(hub, made.json["id"])).status == 409
 
 
+async def test_deleting_the_org_makes_nobody_a_sender_of_any_number_of_mails(
+    hub: HubUnderTest,
+) -> None:
+    me = await human(hub)
+    hub.hub.invited.per_day, hub.hub.invited_to_one.per_day = 3, 2
+
+    async def invited_by_a_new_org(email: str) -> int:
+        made = await hub.send("POST", "/api/orgs", json={"name": "N"}, token=me.token)
+        browser, path = await signed_in(hub, me.user_id), org_path("", made.json["id"])
+        body = {"email": email, "role": "member"}
+        answer = await browser.send(hub, "POST", f"{path}/invitations", json=body)
+        assert (await browser.send(hub, "DELETE", path)).status == 204
+        return answer.status
+
+    assert [await invited_by_a_new_org("bob@acme.com") for _ in range(3)] == [201, 201, 409]
+    others = [f"n{number}@acme.com" for number in range(2)]
+    assert [await invited_by_a_new_org(email) for email in others] == [201, 409]
+    assert (await _invite(hub, "bob@acme.com")).status == 201, "another person has their own"
+    hub.clock.now_ms += DAY_MS
+    assert await invited_by_a_new_org("bob@acme.com") == 201
+
+
 @pytest.mark.parametrize("email", ["", "x", "a@b\r\nBcc: c@d", "a b@c.d", "a@b@c"])
 async def test_wrong_address_is_refused(hub: HubUnderTest, email: str) -> None:
     answer = await _invite(hub, email)
