@@ -21,6 +21,7 @@ from tests.support.collector_process import CollectorProcess
 from tests.support.gateway_world import (
     FORBIDDEN,
     SWITCHING,
+    WAIT_SECONDS,
     Certificates,
     exec_head,
     read_head,
@@ -57,7 +58,7 @@ class Place:
         context = ssl.create_default_context(cafile=str(self.folder / "sa" / "ca.crt"))
         context.set_alpn_protocols(["http/1.1"])
         port = int(self.collector.said("the gateway listens")[-1]["port"])
-        sock = socket.create_connection(("127.0.0.1", port), 10)
+        sock = socket.create_connection(("127.0.0.1", port), WAIT_SECONDS)
         conn = context.wrap_socket(sock, server_hostname="127.0.0.1")
         conn.sendall(head)
         return conn, conn.recv(65536)
@@ -106,6 +107,13 @@ async def placed(folder: Path, **settings: Any) -> AsyncIterator[Place]:
     async with launched(folder, **settings) as place:
         await until_said(place, "the collector runs")
         yield place
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it went between the two looks
+        return False
 
 
 async def until_said(place: Place, sentence: str) -> None:
@@ -221,7 +229,7 @@ async def test_relay_outlives_a_killed_collector_and_makes_room_for_the_next(
         assert orphan.is_running()
         conn.close()
         # With its last connection it ends, long before the 60 s are over.
-        while orphan.is_running() and orphan.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110
+        while is_alive(orphan):  # noqa: ASYNC110 - nobody announces it
             await asyncio.sleep(0.02)
 
 

@@ -28,7 +28,7 @@ async def more(hub: HubShaped, count: int = 2) -> list[UpgradeReport | None]:
     """Wait for heartbeats that began after this call; return what they said."""
     seen = len(hub.heartbeats) + 1
     await hub.until(lambda: len(hub.heartbeats) >= seen + count)
-    return [beat.upgrade for beat in hub.heartbeats[seen:]]
+    return [beat.upgrade for beat in hub.heartbeats[seen : seen + count]]
 
 
 async def test_requested_upgrade_is_logged_once_and_reported(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ async def running_process(
             upstream_server_name="127.0.0.1",
             upstream_ca_file=str(theirs.ca_file),
             leaf_file=str(ours.leaf_file),
-            **{"confirm_ms": 1000, **settings},
+            **{"confirm_ms": 30_000, "required_ms": 30_000, **settings},
         )
         journal = GatewayJournal(
             spool,

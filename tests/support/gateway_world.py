@@ -25,7 +25,7 @@ from radar_audit_collector.capture.gateway.config import RelayConfig
 from radar_audit_collector.capture.gateway.messages import Lines, decode, encode
 from radar_audit_collector.capture.gateway.relay import Relay
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 30.0
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\n\r\n"
 FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
@@ -240,7 +240,9 @@ async def running_world(
                 "upstream_server_name": "127.0.0.1",
                 "upstream_ca_file": str(theirs.ca_file),
                 "leaf_file": str(ours.leaf_file),
-                "confirm_ms": 1000,
+                # A pause of this machine is no journal that does not answer.
+                "confirm_ms": 30_000,
+                "required_ms": 30_000,
                 "probe_seconds": 3600.0,
                 **settings,
             }

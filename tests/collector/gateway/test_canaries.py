@@ -108,7 +108,7 @@ async def test_nothing_secret_is_written_or_sent_by_the_process(
 
 
 async def test_nothing_secret_goes_over_the_journal_link(tmp_path: Path) -> None:
-    async with running_world(tmp_path, serve, opening_seconds=0.5) as world:
+    async with running_world(tmp_path, serve) as world:
         await asyncio.to_thread(play, world.relay.port, world.ours.client_context("http/1.1"))
         await world.until(lambda: world.relay.stats()["connections"] == 0)
         assert len(world.journal.of("open")) == 2

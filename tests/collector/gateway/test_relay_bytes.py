@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.gateway_world import (
     SWITCHING,
+    WAIT_SECONDS,
     BareClient,
     exec_head,
     read_all,
@@ -173,7 +174,6 @@ async def test_an_end_without_notice_is_passed_on_as_one(tmp_path: Path) -> None
     seen: list[object] = []
 
     def serve(conn: ssl.SSLSocket) -> None:
-        conn.settimeout(10)
         try:
             while data := conn.recv(100):
                 seen.append(data)
@@ -240,7 +240,7 @@ async def test_a_reset_ends_the_other_side(tmp_path: Path) -> None:
         conn.send(exec_head())
         conn.receive()
         conn.reset()
-        assert over.wait(10)
+        assert over.wait(WAIT_SECONDS)
 
     async with running_world(tmp_path, serve) as world:
         await asyncio.to_thread(client)
@@ -284,7 +284,6 @@ async def test_a_reader_that_stops_costs_a_fixed_amount_of_memory(tmp_path: Path
 
     def serve(conn: ssl.SSLSocket) -> None:
         nonlocal served
-        conn.settimeout(2)
         if conn.recv(10) == b"ping":
             conn.sendall(b"pong")
             return

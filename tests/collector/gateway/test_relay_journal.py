@@ -52,7 +52,7 @@ async def test_a_journal_that_cannot_store_does_not_stop_a_terminal(
 
 
 async def test_the_switch_waits_for_the_journal_within_its_bound(tmp_path: Path) -> None:
-    async with running_world(tmp_path, serve, confirm_ms=10_000) as world:
+    async with running_world(tmp_path, serve, confirm_ms=60_000) as world:
         world.journal.answer = None
         terminal = asyncio.create_task(asyncio.to_thread(open_terminal, world))
         (opened,) = await world.journal.wait_for("open")
@@ -108,14 +108,16 @@ async def test_required_lets_a_terminal_pass_that_is_stored(tmp_path: Path) -> N
 async def test_required_takes_the_terminal_back_if_its_start_was_not_stored(
     tmp_path: Path,
 ) -> None:
-    async with running_world(tmp_path, serve, failure_policy="required", required_ms=200) as world:
+    async with running_world(tmp_path, serve, failure_policy="required") as world:
         world.journal.answer = None
         terminal = asyncio.create_task(asyncio.to_thread(open_terminal, world))
         (asked,) = await world.journal.wait_for("ask")
         world.journal.order("stored", ref=asked["ref"], ok=True)
+        (opened,) = await world.journal.wait_for("open")
+        world.journal.order("stored", ref=opened["ref"], ok=False)
         assert (await terminal).startswith(b"HTTP/1.1 503")
         (ended,) = await world.journal.wait_for("ended")
-        assert ended["ref"] == world.journal.of("open")[0]["ref"]
+        assert ended["ref"] == opened["ref"]
         assert ended["reason"] == "error"
 
 

@@ -16,6 +16,7 @@ from radar_audit_collector.capture.gateway import pair
 from tests.support.gateway_world import (
     OK,
     SWITCHING,
+    WAIT_SECONDS,
     BareClient,
     Certificates,
     World,
@@ -146,7 +147,7 @@ async def test_drain_goes_on_relaying_and_takes_no_new_connection(tmp_path: Path
     async with running_world(tmp_path, serve) as world:
         conn = await asyncio.to_thread(opened_terminal, world)
         world.journal.order("drain", seconds=30)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_SECONDS):
             while not await asyncio.to_thread(_refuses, world):
                 pass
         assert await asyncio.to_thread(echoes, conn)
@@ -154,7 +155,7 @@ async def test_drain_goes_on_relaying_and_takes_no_new_connection(tmp_path: Path
         await asyncio.to_thread(conn.receive_all)
         conn.close()
         # With its last connection it ends, long before the 30 s are over.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_SECONDS):
             await world.relay.drained.wait()
         (ended,) = world.journal.of("ended")
         assert ended["reason"] == "client_closed"
@@ -186,7 +187,7 @@ async def test_what_is_left_after_the_drain_is_closed_and_said(
     ready = threading.Event()
     async with running_world(tmp_path, serve) as world:
         session = asyncio.create_task(asyncio.to_thread(client))
-        await asyncio.to_thread(ready.wait, 10)
+        await asyncio.to_thread(ready.wait, WAIT_SECONDS)
         world.relay.drain(0.1)
         await world.relay.drained.wait()
         await session
@@ -203,7 +204,7 @@ async def test_without_a_collector_the_relay_drains(tmp_path: Path) -> None:
         world.journal.close()
         assert await asyncio.to_thread(conn.receive_all) == b""
         conn.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_SECONDS):
             await world.relay.drained.wait()
 
 
