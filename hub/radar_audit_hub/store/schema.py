@@ -210,8 +210,14 @@ audit_event = Table(
     Index(None, "org_id", "action", "id"),
     Index(None, "org_id", "actor_email", "id"),
     Index(None, "org_id", "actor_user_id", "id"),
-    # Insert-only in the main: keep the visibility map fresh for index-only counts.
-    postgresql_with={"autovacuum_vacuum_insert_scale_factor": "0.02"},
+    postgresql_with={
+        # Insert-only in the main: keep the visibility map fresh for index-only counts.
+        "autovacuum_vacuum_insert_scale_factor": "0.02",
+        # So many new events may be of one org that the statistics do not know: then a search
+        # reads all of them. A share of a long log would be far more.
+        "autovacuum_analyze_scale_factor": "0",
+        "autovacuum_analyze_threshold": "5000",
+    },
 )
 audit_tile = Table(
     "audit_tile",
