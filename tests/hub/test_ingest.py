@@ -41,7 +41,7 @@ async def collector(database_url: str) -> AsyncIterator[Poster]:
 @pytest.fixture
 async def small(sqlite_url: str) -> AsyncIterator[Poster]:
     """A hub for what does not depend on the database."""
-    async with posting(sqlite_url, body_timeout_seconds=1.0) as poster:
+    async with posting(sqlite_url) as poster:
         yield poster
 
 
@@ -187,9 +187,7 @@ async def test_event_that_was_purged_while_its_repeat_waited_is_not_stored_again
     async with hub.hub.db.write() as connection:
         await lock_head(connection, ORG)
         waiting = asyncio.create_task(collector.send(edge, *known, a_start("new"), edge))
-        for _ in range(500):
-            if collector.ingest.joiner._tasks:  # it is judged, by the time as it was
-                break
+        while not collector.ingest.joiner._tasks:  # noqa: ASYNC110 - not yet judged, by that time
             await asyncio.sleep(0.01)
         hub.clock.now_ms += 1
         await connection.execute(delete(audit_event).where(audit_event.c.seq == 0))

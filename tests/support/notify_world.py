@@ -49,7 +49,8 @@ def notify_settings(authority: trustme.CA, folder: Path, **changes: Any) -> Noti
     """Return settings with which the hub delivers to this machine."""
     ca_file = folder / "receivers-ca.pem"
     authority.cert_pem.write_to_path(ca_file)
-    base = NotifySettings(allowed_networks=LOOPBACK, ca_file=ca_file, timeout_seconds=20)
+    # No receiver that hangs is given up within a test, however long the machine stands still.
+    base = NotifySettings(allowed_networks=LOOPBACK, ca_file=ca_file, timeout_seconds=600)
     return replace(base, **changes)
 
 

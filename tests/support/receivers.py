@@ -69,8 +69,8 @@ class Receiver:
         return [one.headers["webhook-id"] for one in self.got]
 
     async def wait_for(self, met: Callable[[], bool]) -> None:
-        """Wait until something is so, half a minute at most."""
-        async with asyncio.timeout(30):
+        """Wait until something is so, two minutes at most."""
+        async with asyncio.timeout(120):
             while not met():  # noqa: ASYNC110 - what it is changes in many places
                 await asyncio.sleep(0.01)
 

@@ -80,7 +80,7 @@ async def world(
             password=PASSWORD,
             sender="audit@acme.com",
             ca_file=trust,
-            timeout_seconds=5,
+            timeout_seconds=60,
         )
         async with sqlite_hub(template, tmp_path, smtp=smtp) as hub:
             yield World(hub, server)
@@ -90,7 +90,7 @@ async def world(
 async def plain(template: Path, tmp_path: Path) -> AsyncIterator[World]:
     """A hub whose server is on this machine, without encryption and log-in."""
     async with mail_server() as server:
-        smtp = SmtpSettings(host="127.0.0.1", port=server.port, security="none", timeout_seconds=5)
+        smtp = SmtpSettings(host="127.0.0.1", port=server.port, security="none", timeout_seconds=60)
         async with sqlite_hub(template, tmp_path, smtp=smtp) as hub:
             yield World(hub, server)
 
@@ -126,7 +126,7 @@ async def test_server_with_an_untrusted_certificate_gets_nothing(
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(other)
     async with mail_server(starttls=server_tls) as server:
-        smtp = SmtpSettings(host="127.0.0.1", port=server.port, ca_file=other, timeout_seconds=5)
+        smtp = SmtpSettings(host="127.0.0.1", port=server.port, ca_file=other, timeout_seconds=60)
         async with sqlite_hub(template, tmp_path, smtp=smtp) as hub:
             world = World(hub, server)
             await world.put()
@@ -144,7 +144,7 @@ async def test_server_without_encryption_gets_neither_mail_nor_password(
             port=server.port,
             username="hub",
             password=PASSWORD,
-            timeout_seconds=5,
+            timeout_seconds=60,
         )
         async with sqlite_hub(template, tmp_path, smtp=smtp) as hub:
             world = World(hub, server)
@@ -205,7 +205,7 @@ async def test_wrong_password_is_tried_again_and_never_logged(
 async def test_server_that_is_away_is_tried_again(template: Path, tmp_path: Path) -> None:
     async with mail_server() as server:
         port = server.port
-    smtp = SmtpSettings(host="127.0.0.1", port=port, security="none", timeout_seconds=5)
+    smtp = SmtpSettings(host="127.0.0.1", port=port, security="none", timeout_seconds=60)
     async with sqlite_hub(template, tmp_path, smtp=smtp) as hub:
         world = World(hub, server)
         await world.put()

@@ -8,9 +8,21 @@ from pathlib import Path
 
 import pytest
 import trustme
+from radar_audit_hub import outbound
+from radar_audit_hub.notify import previewing
+from radar_audit_hub.notify.sending import attempting
 
 from tests.support.notify_world import NotifyWorld, notify_settings, notify_world
 from tests.support.receivers import Receiver, receiver
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a machine that stands still neither for a slow receiver nor for a long search."""
+    monkeypatch.setattr(attempting, "SLOW_MS", 600_000)
+    monkeypatch.setattr(outbound, "CONNECT_SECONDS", 600.0)
+    monkeypatch.setattr(previewing, "_TRIAL_SECONDS", 600.0)
+    monkeypatch.setitem(previewing.preview.__kwdefaults__ or {}, "max_seconds", 600.0)
 
 
 @pytest.fixture(scope="session")

@@ -202,12 +202,12 @@ async def test_end_of_a_delivery_does_not_wait_for_the_rest_of_an_answer(
 async def test_end_of_the_hub_lets_go_of_the_threads_that_look_names_up(
     inbox: Receiver, settings: NotifySettings
 ) -> None:
-    def looking() -> list[str]:
-        return [one.name for one in threading.enumerate() if one.name.startswith("delivery names")]
+    def looking() -> set[threading.Thread]:
+        return {one for one in threading.enumerate() if one.name.startswith("delivery names")}
 
-    before = len(looking())
+    before = looking()  # of tests before this one, which end at any time
     deliveries = Deliveries(settings, FakeNames(["127.0.0.1"]))
     await deliveries.post(f"https://localhost:{inbox.port}/", headers={}, body=b"{}")
-    assert len(looking()) == before + 1
+    (mine,) = looking() - before
     await deliveries.close()
-    await inbox.wait_for(lambda: len(looking()) == before)
+    await inbox.wait_for(lambda: not mine.is_alive())

@@ -45,7 +45,7 @@ async def mail(
             port=server.port,
             sender="audit@acme.com",
             ca_file=settings.ca_file,
-            timeout_seconds=5,
+            timeout_seconds=60,
         )
         async with notify_world(sqlite_url, settings, smtp=smtp) as world:
             yield MailWorld(world, server)
