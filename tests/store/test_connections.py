@@ -27,8 +27,10 @@ async def pooled(postgres_dsn: str) -> AsyncIterator[Database]:
 def _cut_all(server: Server, dsn: str) -> None:
     """End every connection to the database, without giving our event loop a turn."""
     name = dsn.rpartition("/")[2]
+    wait_ms = 60_000  # without it a busy server ends them some time later
     server.execute(
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        f"SELECT pg_terminate_backend(pid, {wait_ms}) FROM pg_stat_activity "
+        f"WHERE datname = '{name}'"
     )
 
 
@@ -74,6 +76,7 @@ async def test_connections_that_died_unseen_are_replaced_after_a_pause(
 async def test_connections_in_use_are_not_pinged(
     pooled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(database_module, "PING_AFTER_SECONDS", 600.0)
     async with pooled.read() as connection:
         adapted = (await connection.get_raw_connection()).dbapi_connection
     pings = []
