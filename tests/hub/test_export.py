@@ -233,10 +233,11 @@ async def test_search_for_a_client_that_hung_up_is_given_up(
 
 
 async def test_export_that_nobody_reads_does_not_hold_up_ingest(postgres_url: str) -> None:
-    async with running_hub(postgres_url, migrated=True, database_pool_size=3) as hub:
+    bounds: dict[str, Any] = {"database_pool_size": 3, "write_timeout_seconds": 600.0}
+    async with running_hub(postgres_url, migrated=True, **bounds) as hub:
         await fill(hub, ROWS)
         token = await hub.add_cluster()
-        async with export_begun(hub, "csv"), asyncio.timeout(15):
+        async with export_begun(hub, "csv"), asyncio.timeout(60):
             assert (await hub.get("", params={"format": "csv"})).status == 429
             event = {
                 "action": "pod.exec_started",
@@ -300,7 +301,7 @@ async def test_client_that_takes_a_byte_now_and_then_is_cut() -> None:
 async def read_chunked(reader: asyncio.StreamReader) -> int:
     """Read a chunked body to its clean end and return its length."""
     total = 0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while size := int((await reader.readuntil(b"\r\n")).strip(), 16):
             total += size
             await reader.readexactly(size + 2)

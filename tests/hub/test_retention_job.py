@@ -149,7 +149,7 @@ def value(hub: HubUnderTest, name: str) -> float:
 async def test_background_job_deletes_counts_and_wakes_followers(hub: HubUnderTest) -> None:
     await fill(hub)
     signal = hub.hub.signal
-    following = asyncio.create_task(signal.wait_past("org_team", 4, 20))
+    following = asyncio.create_task(signal.wait_past("org_team", 4, 60))
     job = asyncio.create_task(run_forever(hub.hub))
     assert await following, "the receipt is a new event"
     while not value(hub, "prune_last_success_timestamp_seconds"):  # noqa: ASYNC110 - a metric

@@ -92,7 +92,7 @@ def _fuzz_operation(
             case.path_parameters["org_id"] = tokens.org_id
         if case.path.endswith("/follow"):
             case.query = {**(case.query or {}), "wait": "0"}
-        response = case.call(base_url=url, session=session, headers=headers, timeout=20)
+        response = case.call(base_url=url, session=session, headers=headers, timeout=60)
         statuses[response.status_code] += 1
         case.validate_response(response, checks=checks)
 

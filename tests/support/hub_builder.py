@@ -262,7 +262,7 @@ async def running_hub(
     app = build_app(hub)
     serving = listener(app, settings.max_connections, settings.drain_seconds)
     port = await serving.start("127.0.0.1", port)
-    timeout = aiohttp.ClientTimeout(total=30)
+    timeout = aiohttp.ClientTimeout(total=120)
     async with aiohttp.ClientSession(timeout=timeout) as client:
         under_test = HubUnderTest(hub, app, f"http://127.0.0.1:{port}", clock, client)
         try:

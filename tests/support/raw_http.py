@@ -32,7 +32,7 @@ async def exchange(port: int, data: bytes, *, half_close: bool = False) -> RawAn
         await writer.drain()
         if half_close:
             writer.write_eof()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             return await _read(reader)
     finally:
         writer.close()

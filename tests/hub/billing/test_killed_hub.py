@@ -62,13 +62,13 @@ async def ask_for_checkout(hub: HubProcess, token: str) -> None:
 
 def ask(folder: Path, sql: str) -> list[tuple[Any, ...]]:
     """Run a statement on the hub's database file."""
-    with closing(sqlite3.connect(folder / "hub.db", timeout=10)) as connection, connection:
+    with closing(sqlite3.connect(folder / "hub.db", timeout=60)) as connection, connection:
         return connection.execute(sql).fetchall()
 
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what another process does."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):
         while not condition():  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
 
