@@ -8,7 +8,9 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +21,8 @@ from replay import steps
 ROOT = Path(__file__).parents[2]
 RUN = ROOT / "scripts" / "demo" / "run.py"
 FIRST_ROW = "9ab2aa80-03ee-4a19-adef-e01fdd0f4183"
+Events = list[dict[str, Any]]
+_WAIT_SECONDS = 30.0
 
 
 class Run:
@@ -45,7 +49,15 @@ class Run:
         if self.process.poll() is None:
             self.end()
 
-    def events(self) -> list[dict[str, Any]]:
+    def events_once(self, is_there: Callable[[Events], bool]) -> Events:
+        """Return the events when they are all there: rows come in batches, one after another."""
+        end = time.monotonic() + _WAIT_SECONDS
+        while not is_there(events := self.events()):
+            assert time.monotonic() < end, events
+            time.sleep(0.05)
+        return events
+
+    def events(self) -> Events:
         """Ask with the address, the org and the token that were printed."""
         printed = dict(re.findall(r"(RADAR_AUDIT_\w+)=(\S+)", self.text))
         url = f"{printed['RADAR_AUDIT_URL']}/api/orgs/{printed['RADAR_AUDIT_ORG']}/audit?limit=500"
@@ -62,23 +74,21 @@ class Run:
         assert self.process.returncode == 0, self.text
 
 
-def terminals(events: list[dict[str, Any]]) -> set[str]:
+def terminals(events: Events) -> set[str]:
     return {e["metadata"]["session_id"] for e in events if e["action"] == "pod.exec_started"}
 
 
 def test_it_shows_rows_ends_its_children_and_goes_on_with_the_same_data(tmp_path: Path) -> None:
     with Run(tmp_path / "data") as first:
-        before = first.events()
+        before = first.events_once(lambda events: FIRST_ROW in terminals(events))
     assert len(first.children) == 3
     assert not [child for child in first.children if child.is_running()]
-    assert FIRST_ROW in terminals(before)
 
     with Run(tmp_path / "data") as second:
-        after = second.events()
+        after = second.events_once(lambda events: terminals(before) < terminals(events))
     token = re.compile(r"rhp_\S+")
     assert token.findall(second.text)[0] == token.findall(first.text)[0]
     assert {event["id"] for event in before} < {event["id"] for event in after}
-    assert terminals(before) < terminals(after)
 
 
 def test_an_own_log_is_followed_and_not_written_to(tmp_path: Path) -> None:
@@ -88,8 +98,7 @@ def test_an_own_log_is_followed_and_not_written_to(tmp_path: Path) -> None:
     own = tmp_path / "audit.log"
     own.write_text("\n".join(lines) + "\n")
     with Run(tmp_path / "data", "--audit-log", str(own)) as run:
-        sessions = terminals(run.events())
-    assert FIRST_ROW in sessions
+        run.events_once(lambda events: FIRST_ROW in terminals(events))
     assert own.read_text().splitlines() == lines
 
 
