@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import defaults
+
 SIDECAR = "radar-audit"
 ACCOUNT, KEYS, SPOOL = "radar-audit-sa", "radar-audit-keys", "radar-audit-spool"
 RADAR_TOKEN, UPSTREAM, HUB = "radar-audit-token", "radar-audit-upstream", "radar-audit-hub"
@@ -24,10 +26,6 @@ GATEWAY_HOST, GATEWAY_PORT = "127.0.0.1", "16443"
 METRICS_PORT = 9281
 # The four lists of Radar's chart, in the order in which they are written.
 LISTS = ("env", "extraVolumes", "extraVolumeMounts", "initContainers")
-# The collector's own defaults; such a setting is left out of the block.
-DEFAULT_IDENTITY, DEFAULT_LOG_LEVEL = "cloud", "info"
-DEFAULT_REQUESTS = (("cpu", "20m"), ("memory", "64Mi"))
-DEFAULT_LIMITS = (("memory", "192Mi"),)
 
 _PREFIX = "RADAR_AUDIT_COLLECTOR_"
 _USER = 65532
@@ -52,15 +50,15 @@ class Wishes:
 
     image: str
     hub_url: str
-    service_account: str = "radar/radar"
-    audience: str = "radar-audit-hub"
+    service_account: str = defaults.SERVICE_ACCOUNT
+    audience: str = defaults.AUDIENCE
     token_secret: str | None = None
-    token_secret_key: str = "token"  # noqa: S105 - the name of a key
-    failure_policy: str = "open"
-    identity: str = DEFAULT_IDENTITY
-    log_level: str = DEFAULT_LOG_LEVEL
-    requests: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_REQUESTS))
-    limits: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
+    token_secret_key: str = defaults.TOKEN_SECRET_KEY
+    failure_policy: str = defaults.FAILURE_POLICY
+    identity: str = defaults.IDENTITY
+    log_level: str = defaults.LOG_LEVEL
+    requests: Mapping[str, str] = field(default_factory=lambda: dict(defaults.REQUESTS))
+    limits: Mapping[str, str] = field(default_factory=lambda: dict(defaults.LIMITS))
 
 
 def radar_values(wishes: Wishes) -> dict[str, Any]:
@@ -119,9 +117,9 @@ def _sidecar(wishes: Wishes) -> dict[str, Any]:
         "GATEWAY_FAILURE_POLICY": wishes.failure_policy,
         "GATEWAY_DRAIN_SECONDS": _RELAY_DRAIN_SECONDS,
     }
-    if wishes.identity != DEFAULT_IDENTITY:
+    if wishes.identity != defaults.IDENTITY:
         variables["IDENTITY"] = wishes.identity
-    if wishes.log_level != DEFAULT_LOG_LEVEL:
+    if wishes.log_level != defaults.LOG_LEVEL:
         variables["LOG_LEVEL"] = wishes.log_level
     resources = {"requests": dict(wishes.requests), "limits": dict(wishes.limits)}
     alive = {"httpGet": {"path": "/livez", "port": METRICS_PORT}}

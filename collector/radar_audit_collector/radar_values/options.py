@@ -1,13 +1,16 @@
 """The options of `radar-values`, and the command's import when it runs.
 
 Owns the command's arguments. Called by the program's `main` for its parser; loads
-nothing but argparse, so that a sidecar's start never pays for YAML.
+nothing but argparse and the defaults, so that a sidecar's start never pays for YAML.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+from collections.abc import Iterable
+
+from . import defaults
 
 # Written out here, too, so that the parser loads no module of the command.
 _COMMAND = "radar_audit_collector.radar_values.command"
@@ -68,13 +71,13 @@ def _add_wishes(parser: argparse.ArgumentParser, release: str) -> None:
     )
     parser.add_argument(
         "--service-account",
-        default="radar/radar",
+        default=defaults.SERVICE_ACCOUNT,
         metavar="NAMESPACE/NAME",
         help="Radar's ServiceAccount (default %(default)s)",
     )
     parser.add_argument(
         "--audience",
-        default="radar-audit-hub",
+        default=defaults.AUDIENCE,
         help="audience of the pod's own token to the hub (default %(default)s)",
     )
     parser.add_argument(
@@ -84,12 +87,15 @@ def _add_wishes(parser: argparse.ArgumentParser, release: str) -> None:
         "own token; for a hub outside of this cluster",
     )
     parser.add_argument(
-        "--token-secret-key", default="token", metavar="KEY", help="its key (default %(default)s)"
+        "--token-secret-key",
+        default=defaults.TOKEN_SECRET_KEY,
+        metavar="KEY",
+        help="its key (default %(default)s)",
     )
     parser.add_argument(
         "--failure-policy",
         choices=("open", "required"),
-        default="open",
+        default=defaults.FAILURE_POLICY,
         help="what becomes of a terminal that cannot be recorded (default %(default)s)",
     )
     _add_sidecar(parser)
@@ -104,27 +110,31 @@ def _add_sidecar(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--identity",
         choices=("cloud", "impersonated", "any"),
-        default="cloud",
+        default=defaults.IDENTITY,
         help="who counts as a person (default %(default)s)",
     )
     parser.add_argument(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
-        default="info",
+        default=defaults.LOG_LEVEL,
         help="of the gateway's log (default %(default)s)",
     )
     parser.add_argument(
         "--requests",
-        default="cpu=20m,memory=64Mi",
+        default=_written(defaults.REQUESTS),
         metavar="RESOURCE=QUANTITY,...",
         help="what the gateway's container asks for, or none (default %(default)s)",
     )
     parser.add_argument(
         "--limits",
-        default="memory=192Mi",
+        default=_written(defaults.LIMITS),
         metavar="RESOURCE=QUANTITY,...",
         help="what the gateway's container may use at most, or none (default %(default)s)",
     )
+
+
+def _written(quantities: Iterable[tuple[str, str]]) -> str:
+    return ",".join(f"{resource}={quantity}" for resource, quantity in quantities)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -159,5 +159,6 @@ def test_a_collector_that_runs_loads_no_yaml() -> None:
     )
     assert told.stdout.split() == [
         "radar_audit_collector.radar_values",
+        "radar_audit_collector.radar_values.defaults",
         "radar_audit_collector.radar_values.options",
     ]
