@@ -28,7 +28,7 @@ MAX_HEADER_BYTES = 8 * 1024
 MAX_HEADERS = 100
 ANSWER_SECONDS = 120.0  # for an answer that is made as a whole: at most 16 MiB
 UNREAD_BYTES = 48 * 1024 * 1024  # of whole answers that clients have not taken yet
-_LARGE_BYTES = 64 * 1024  # what is smaller is soon in the kernel's buffers
+_COUNTED_FROM_BYTES = 64 * 1024  # a smaller answer is soon in the kernel's buffers
 _logger = logging.getLogger(__name__)
 
 
@@ -105,7 +105,7 @@ class Connection(ClientConnection):
         size_bytes = _size_of(resp)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                if size_bytes < _LARGE_BYTES:
+                if size_bytes < _COUNTED_FROM_BYTES:
                     return await super().finish_response(request, resp, start_time)
                 with self._unread.sending(self, size_bytes):
                     return await super().finish_response(request, resp, start_time)

@@ -15,7 +15,7 @@ from aiohttp import web
 MIN_BYTES_PER_SECOND = 32 * 1024
 # What is written at once: one timeout for megabytes would cut a slow client that does read.
 SLICE_BYTES = 256 * 1024
-_LARGE_BYTES = 256 * 1024  # what is smaller is soon in the kernel's buffers
+_AWAITED_FROM_BYTES = 256 * 1024  # of a smaller answer the handler does not wait for the end
 
 
 class SlowClientError(ConnectionError):
@@ -67,7 +67,7 @@ async def sent(
     SlowClientError, ConnectionError.
     """
     body = response.body
-    if not isinstance(body, bytes) or len(body) < _LARGE_BYTES:
+    if not isinstance(body, bytes) or len(body) < _AWAITED_FROM_BYTES:
         return response
     streamed = web.StreamResponse(status=response.status, headers=response.headers)
     streamed.content_length = len(body)
