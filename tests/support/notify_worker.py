@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from radar_audit_hub import outbound
 from radar_audit_hub.context import Hub
 from radar_audit_hub.notify.sending.job import run_forever
 from radar_audit_hub.settings import HubSettings
@@ -22,6 +23,7 @@ from radar_audit_hub.store.database import Database
 
 SPEED = 100
 KEY = base64.b64encode(b"k" * 32).decode()
+PATIENCE_SECONDS = 600.0  # a machine that stands still for a while is no receiver that hangs
 _EPOCH_MS = 1_600_000_000_000
 
 
@@ -33,7 +35,9 @@ def fast_ms() -> int:
 
 async def work(url: str, ca_file: str) -> None:
     """Deliver until killed."""
-    notify = NotifySettings(allowed_networks=("127.0.0.0/8",), ca_file=Path(ca_file))
+    notify = NotifySettings(
+        allowed_networks=("127.0.0.0/8",), ca_file=Path(ca_file), timeout_seconds=PATIENCE_SECONDS
+    )
     settings = HubSettings(database_url=url, secrets_key=KEY, notify=notify)
     db = await Database.open(url)
     hub = Hub.create(db, settings, now_ms=fast_ms, random_bytes=os.urandom)
@@ -43,6 +47,7 @@ async def work(url: str, ca_file: str) -> None:
 def main() -> None:
     """Fork a replica for each line."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # none stays a zombie
+    outbound.CONNECT_SECONDS = PATIENCE_SECONDS
     for _ in sys.stdin:
         pid = os.fork()
         if pid == 0:

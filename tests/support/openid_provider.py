@@ -65,7 +65,7 @@ def openid_provider(folder: Path, redirect_uri: str) -> Iterator[OpenIdProvider]
         yield OpenIdProvider(process.stdout.readline().strip(), paths["ca"])
     finally:
         process.stdin.close()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         process.stdout.close()
 
 
