@@ -130,16 +130,20 @@ class NotifyWorld:
                 document=document,
             )
 
-    async def destination(self, name: str, org_id: str = ORG) -> DestinationRow:
+    async def destination(
+        self, name: str, org_id: str = ORG, owner_id: str = OWNER
+    ) -> DestinationRow:
         """Return how a destination stands."""
         async with self.hub.db.read() as conn:
-            found = await destination_named(conn, org_id, OWNER, name)
+            found = await destination_named(conn, org_id, owner_id, name)
         assert found is not None
         return found
 
-    async def put(self, name: str, count: int = 1, org_id: str = ORG, **changes: Any) -> list[str]:
+    async def put(
+        self, name: str, count: int = 1, org_id: str = ORG, owner_id: str = OWNER, **changes: Any
+    ) -> list[str]:
         """Put messages for a destination and return their ids."""
-        row = await self.destination(name, org_id)
+        row = await self.destination(name, org_id, owner_id)
         wanted = {
             "kind": "event",
             "payload": encode(content()),
@@ -152,7 +156,7 @@ class NotifyWorld:
                 org_id=org_id,
                 id=(made := new_id("msg_", self.now_ms + number, os.urandom(10))),
                 destination_id=row.id,
-                owner_id=OWNER,
+                owner_id=owner_id,
                 rule="shells",
                 severity="warning",
                 dedup_key=made,

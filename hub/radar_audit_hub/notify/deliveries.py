@@ -26,12 +26,17 @@ _SCHEMES: tuple[Literal["https", "http"], ...] = ("https", "http")
 
 
 class Deliveries:
-    """Sends to checked addresses; one per hub. `mails` is what may be sent by mail."""
+    """Sends to checked addresses; one per hub.
+
+    `mails` is what an org may send by mail, `narrow_mails` how much of it owners may who do not
+    speak for it: whoever may write a policy for a namespace must not use up the org's own.
+    """
 
     def __init__(self, settings: NotifySettings, lookup: Lookup = look_up) -> None:
         """Open nothing yet; `lookup` resolves names, in a thread."""
         self._settings, self._lookup = settings, lookup
         self.mails = MailBudget(settings.mails_per_day)
+        self.narrow_mails = MailBudget(max(1, settings.mails_per_day // 2))
         self._allowed = Allowed(settings.allowed_networks)
         self._guards: list[Guard] = []
         self._ways: dict[str, Outbound] = {scheme: self._way(scheme) for scheme in _SCHEMES}

@@ -14,6 +14,7 @@ from radar_audit_hub.settings_mail import SmtpSettings
 
 from tests.support.mail_server import MailServer, mail_server
 from tests.support.notify_world import NotifyWorld, notify_settings, notify_world
+from tests.support.policy_agents import operator
 
 TO = ["ops@acme.com", "sec@acme.com"]
 
@@ -108,6 +109,27 @@ async def test_no_organization_spends_more_than_its_mails_of_the_day(mail: MailW
     assert budget.take("org_y", budget.per_day, now_ms) is None, "another organization has its own"
     tomorrow_ms = now_ms + 86_400_000
     assert budget.take("org_x", budget.per_day, tomorrow_ms) is None
+
+
+async def test_policy_of_a_namespace_leaves_mails_of_the_day_for_the_organization(
+    mail: MailWorld,
+) -> None:
+    world, agent = mail.world, await operator(mail.world.under_test)
+    team, budgets = agent.owner("main", "payments"), world.hub.deliveries
+    narrow = {
+        "only_namespace": "payments",
+        "destinations": [{"name": "team", "email": {"to": ["team@acme.com"]}}],
+    }
+    answer = await agent.put(team, scope="cluster", notifications=narrow)
+    assert answer.status == 200, answer.body
+    budgets.mails.per_day, budgets.narrow_mails.per_day = 2 + len(TO), 2
+    flood = await world.put("team", 3, owner_id=team)
+    await world.deliver()
+    states = [(await world.message(one)).state for one in flood]
+    assert states == ["delivered", "delivered", "pending"]
+    (attempt,) = await world.attempts(flood[-1])
+    assert "clusters and namespaces have had their 2 mails of today" in str(attempt.error)
+    assert (await world.message(await mail.send())).state == "delivered"
 
 
 async def test_mail_that_no_server_took_costs_none_of_the_day(mail: MailWorld) -> None:

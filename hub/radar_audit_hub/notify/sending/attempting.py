@@ -147,8 +147,7 @@ async def _sent(hub: Hub, receiver: Receiver, begun: Begun) -> Sent:
     if begun.request is None:
         return Sent(verdict=Verdict(result="retry", error=begun.hindrance))
     try:
-        row, wire_id = receiver.row, begun.message.wire_id
-        return await send(hub, row.org_id, row.kind, begun.request, wire_id)
+        return await send(hub, receiver, begun.request, begun.message.wire_id)
     except Exception as error:  # what is wrong with one message must not stop those behind it
         # Not its text, which may hold an address that is a secret.
         kind = type(error).__name__

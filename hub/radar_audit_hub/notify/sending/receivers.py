@@ -12,8 +12,9 @@ from radar_audit_events.ids import parse_ms
 from radar_audit_events.policy_wire import Destination
 
 from radar_audit_hub.context import Hub
+from radar_audit_hub.policy.claims import ORG_KEY
 from radar_audit_hub.policy.secret_parts import Secret
-from radar_audit_hub.policy.settling import read_document
+from radar_audit_hub.policy.settling import key_of, read_document
 from radar_audit_hub.policy.storing import opened
 from radar_audit_hub.retention.policy import Governed
 from radar_audit_hub.store.control import Org, get_org
@@ -25,7 +26,10 @@ from radar_audit_hub.store.owners import get_owner
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receiver:
-    """A destination that is open; `muted`: only a test is sent; `governed` says how events age."""
+    """A destination that is open; `muted`: only a test is sent; `governed` says how events age.
+
+    `is_narrow`: its owner does not speak for the org, but for a cluster or a namespace.
+    """
 
     org: Org
     governed: Governed
@@ -33,6 +37,7 @@ class Receiver:
     target: Destination
     secret: Secret = field(repr=False)
     muted: bool
+    is_narrow: bool
 
 
 async def open_receiver(
@@ -60,4 +65,5 @@ async def open_receiver(
         target=target,
         secret=secrets.get(row.name, Secret()),
         muted=target.muted_until is not None and parse_ms(target.muted_until) > now_ms,
+        is_narrow=key_of(row.owner_id, owner) != ORG_KEY or asked.only_namespace is not None,
     )

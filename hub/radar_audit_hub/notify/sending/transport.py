@@ -16,9 +16,11 @@ from radar_audit_hub.context import Hub
 from radar_audit_hub.mail.messages import Mail
 from radar_audit_hub.mail.sending import mime, transmit
 from radar_audit_hub.notify.channels.request import HttpRequest, MailRequest, Request, without
+from radar_audit_hub.notify.mail_budget import MailBudget
 from radar_audit_hub.outbound import OutboundError
 from radar_audit_hub.outbox.delivery import DeliveryFailedError
 
+from .receivers import Receiver
 from .verdict import Verdict, verdict
 
 _EXCERPT_BYTES = 2_000
@@ -39,11 +41,11 @@ class Sent:
     response: str | None = None
 
 
-async def send(hub: Hub, org_id: str, kind: str, request: Request, wire_id: str) -> Sent:
+async def send(hub: Hub, receiver: Receiver, request: Request, wire_id: str) -> Sent:
     """Send once; whatever happens is in the answer."""
     if isinstance(request, MailRequest):
-        return await _mail(hub, org_id, request, wire_id)
-    return await _http(hub, kind, request)
+        return await _mail(hub, receiver, request, wire_id)
+    return await _http(hub, receiver.row.kind, request)
 
 
 async def _http(hub: Hub, kind: str, request: HttpRequest) -> Sent:
@@ -78,7 +80,7 @@ def _excerpt(body: bytes) -> str:
     return body[:_EXCERPT_BYTES].decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
-async def _mail(hub: Hub, org_id: str, request: MailRequest, wire_id: str) -> Sent:
+async def _mail(hub: Hub, receiver: Receiver, request: MailRequest, wire_id: str) -> Sent:
     settings = hub.settings.smtp
     if settings.host is None:  # the next attempt may be after it was set
         return Sent(verdict=Verdict(result="retry", error=_NO_SMTP))
@@ -94,17 +96,33 @@ async def _mail(hub: Hub, org_id: str, request: MailRequest, wire_id: str) -> Se
     except (ValueError, HeaderParseError):
         wrong = "an address of the destination is none that mail can be sent to"
         return Sent(verdict=Verdict(result="failed", error=wrong))
-    budget = hub.deliveries.mails
-    wait_ms = budget.take(org_id, len(request.to), hub.now_ms())
-    if wait_ms is not None:
-        spent = f"the organization's alerts have had their {budget.per_day} mails of today"
-        return Sent(verdict=Verdict(result="retry", error=spent, retry_after_ms=wait_ms))
+    org_id, addresses, now_ms = receiver.row.org_id, len(request.to), hub.now_ms()
+    paid: list[MailBudget] = []
+    for budget, whose in _budgets(hub, receiver):
+        wait_ms = budget.take(org_id, addresses, now_ms)
+        if wait_ms is not None:
+            _give_back(paid, org_id, addresses)
+            spent = f"the alerts of {whose} have had their {budget.per_day} mails of today"
+            return Sent(verdict=Verdict(result="retry", error=spent, retry_after_ms=wait_ms))
+        paid.append(budget)
     try:
         refused = await transmit(message, settings)
     except DeliveryFailedError as error:
         if error.retry:  # else an hour without the server would cost the alerts of the day
-            budget.give_back(org_id, len(request.to))
+            _give_back(paid, org_id, addresses)
         result = Verdict(result="retry" if error.retry else "failed", error=str(error))
         return Sent(verdict=result)
     told = {"accepted": len(request.to) - refused, "refused": refused}
     return Sent(verdict=Verdict(result="delivered"), status=250, response=json.dumps(told))
+
+
+def _budgets(hub: Hub, receiver: Receiver) -> list[tuple[MailBudget, str]]:
+    """Return which budgets a mail is paid of, with whose alerts they are for."""
+    narrow = (hub.deliveries.narrow_mails, "the organization's clusters and namespaces")
+    whole = (hub.deliveries.mails, "the organization")
+    return [narrow, whole] if receiver.is_narrow else [whole]
+
+
+def _give_back(paid: list[MailBudget], org_id: str, addresses: int) -> None:
+    for budget in paid:
+        budget.give_back(org_id, addresses)
