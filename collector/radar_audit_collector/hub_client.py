@@ -18,11 +18,11 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
+from radar_audit_runtime.answers import AnswerTooLargeError, read_bounded, retry_after_seconds
 
 from .errors import HubRefusedBatchError, HubRefusedTokenError, HubUnreachableError
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
-MAX_RETRY_AFTER_SECONDS = 300.0
 _GZIP_FROM_BYTES = 1024
 _CONNECT_SECONDS = 10.0
 _MAX_CONNECTIONS = 4
@@ -156,9 +156,11 @@ class HubClient:
             async with self._session.post(
                 url, data=io.BytesIO(body), headers=headers, allow_redirects=False
             ) as response:
-                answer = await _read_bounded(response)
-                retry_after = _retry_after(response.headers.get("Retry-After"))
+                answer = await read_bounded(response, MAX_ANSWER_BYTES)
+                retry_after = retry_after_seconds(response)
                 status = response.status
+        except AnswerTooLargeError:
+            raise HubUnreachableError("answer_too_large") from None
         except TimeoutError:
             raise HubUnreachableError("timeout") from None
         except aiohttp.ClientSSLError:
@@ -168,16 +170,6 @@ class HubClient:
         except (aiohttp.ClientError, OSError, ValueError):
             raise HubUnreachableError("cut") from None
         return _judge(status, answer, retry_after)
-
-
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    answer = bytearray()
-    async for chunk in response.content.iter_any():
-        answer += chunk
-        if len(answer) > MAX_ANSWER_BYTES:
-            response.close()
-            raise HubUnreachableError("answer_too_large")
-    return bytes(answer)
 
 
 def _judge(status: int, answer: bytes, retry_after: float | None) -> bytes:
@@ -203,10 +195,3 @@ def _problem(answer: bytes) -> _Problem:
         return msgspec.json.decode(answer, type=_Problem)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return _Problem()
-
-
-def _retry_after(text: str | None) -> float | None:
-    """Read a Retry-After in seconds, bounded; a date or nonsense counts as none."""
-    if text is None or not text.isascii() or not text.isdigit() or len(text) > 9:
-        return None
-    return min(float(text), MAX_RETRY_AFTER_SECONDS)

@@ -21,6 +21,7 @@ import aiohttp
 from kubernetes.aio import config as kube_config
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
+from radar_audit_runtime.answers import AnswerTooLargeError, read_bounded
 
 from .errors import ClusterError, ClusterUnreachableError, OperatorError
 from .specs import GROUP, VERSION
@@ -307,12 +308,10 @@ def _safe(name: str) -> str:
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > _MAX_BODY_BYTES:
-            raise ClusterUnreachableError("answer too large")
-    return bytes(body)
+    try:
+        return await read_bounded(response, _MAX_BODY_BYTES)
+    except AnswerTooLargeError:
+        raise ClusterUnreachableError("answer too large") from None
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -24,11 +24,11 @@ from radar_audit_events.policy_answers import (
     SettingsAnswer,
 )
 from radar_audit_events.policy_wire import OperatorHeartbeat, OwnerDocument
+from radar_audit_runtime.answers import AnswerTooLargeError, read_bounded, retry_after_seconds
 
 from .errors import HubRefusedError, HubUnauthorizedError, HubUnreachableError, SpecError
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024  # of a heartbeat with 5,000 owners
-MAX_RETRY_AFTER_SECONDS = 300.0
 _CONNECT_SECONDS = 5.0
 _MAX_CONNECTIONS = 8  # each TLS connection keeps 128 KiB
 _MAX_TEXT_CHARS = 500
@@ -128,9 +128,10 @@ class HubClient:
                 method, self._base + path, data=body or None, headers=headers, allow_redirects=False
             ) as response:
                 code = str(response.status)
-                answer = await _read_bounded(response)
-                retry_after = _retry_after(response.headers.get("Retry-After"))
-                return _judge(response.status, answer, retry_after)
+                answer = await read_bounded(response, MAX_ANSWER_BYTES)
+                return _judge(response.status, answer, retry_after_seconds(response))
+        except AnswerTooLargeError:
+            raise HubUnreachableError("its answer is too large") from None
         except TimeoutError:
             raise HubUnreachableError("timeout") from None
         except aiohttp.ClientSSLError:
@@ -152,16 +153,6 @@ def _verification(url: str, ca_bundle: str | None) -> ssl.SSLContext | bool:
         )
     except (binascii.Error, ValueError, OSError):
         raise SpecError("spec.caBundle must hold certificates in PEM, in base64") from None
-
-
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    answer = bytearray()
-    async for chunk in response.content.iter_any():
-        answer += chunk
-        if len(answer) > MAX_ANSWER_BYTES:
-            response.close()
-            raise HubUnreachableError("its answer is too large")
-    return bytes(answer)
 
 
 def _judge(status: int, answer: bytes, retry_after: float | None) -> bytes:
@@ -190,10 +181,3 @@ def _decode(body: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise HubUnreachableError("its answer cannot be read; is it a newer version?") from None
-
-
-def _retry_after(text: str | None) -> float | None:
-    """Read a Retry-After in seconds, bounded; a date or nonsense counts as none."""
-    if text is None or not text.isascii() or not text.isdigit() or len(text) > 9:
-        return None
-    return min(float(text), MAX_RETRY_AFTER_SECONDS)
