@@ -72,6 +72,10 @@ def test_open_details_and_menus_break_no_rule(browser: Chromium, world: PageWorl
             for summary in tab.page.locator("details.menu > summary").all():
                 summary.click()
                 assert_no_fault(tab, STOPS[0])
+                inside = summary.locator("xpath=following-sibling::*").bounding_box()
+                assert inside is not None
+                assert inside["x"] >= 0, "what is left of the window is nowhere to be scrolled to"
+                assert inside["x"] + inside["width"] <= size[0]
                 summary.click()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -89,6 +90,16 @@ async def test_open_and_ended_say_so_in_words(hub: HubUnderTest) -> None:
     assert "closed by the cluster" in page.text
     assert "5 min so far" in page.text
     assert "No end is known" in [one.get("title") for one in page.all("span")]
+
+
+async def test_same_terminals_are_shown_in_activity(hub: HubUnderTest) -> None:
+    """Where they are counted, exported and kept as a view."""
+    await fill(hub)
+    owner = await reader(hub)
+    page = await owner.text(f"{PAGE}?range=24h&pod=pod-1")
+    (way,) = re.findall(r'href="([^"]+)"[^>]*>Show in Activity<', page)
+    there = Elements(await owner.text(unescape(way)))
+    assert "3 events" in there.text
 
 
 async def test_person_leads_to_all_that_they_did_in_the_same_time(hub: HubUnderTest) -> None:

@@ -73,6 +73,7 @@ async def show_sessions(request: web.Request) -> web.Response:
         org_id=org_id,
         path_of_activity=path_of(org_id),
         same_time=LogFilter(parse(""), found.range_name),
+        in_activity=found.with_term("action", STARTED),
         rows=got.rows,
         older=older,
         is_first=not start.before,

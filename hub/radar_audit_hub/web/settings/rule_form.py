@@ -20,7 +20,7 @@ from .entries import lines, minutes_text, seconds_of, time_of, time_text, whole
 
 _BY: tuple[GroupBy, ...] = get_args(GroupBy)
 # What a threshold and a grouping keep apart, with the page's words.
-GROUPS = tuple((name, "nothing, all together" if name == "rule" else name) for name in _BY)
+GROUPS = tuple((name, "all together" if name == "rule" else name) for name in _BY)
 _TEXTS = (
     "name", "query", "severity", "throttle_max", "throttle_minutes", "threshold_count",
     "threshold_minutes", "threshold_by", "grouping_seconds", "grouping_by", "digest_minutes",
