@@ -102,8 +102,8 @@ class Certificates:
 
     def issue(self, ca: trustme.CA | None = None, not_after: datetime | None = None) -> None:
         leaf = (ca or self.ca).issue_cert("localhost", not_after=not_after)
-        self.cert.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
-        self.key.write_bytes(leaf.private_key_pem.bytes())
+        _replace(self.cert, b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
+        _replace(self.key, leaf.private_key_pem.bytes())
 
     def client_context(self, client: trustme.LeafCert | None = None) -> ssl.SSLContext:
         context = ssl.create_default_context()
@@ -111,6 +111,13 @@ class Certificates:
         if client is not None:
             client.configure_cert(context)
         return context
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Put another file in its place, as a renewal does: time alone is too coarse to tell two."""
+    draft = file.with_suffix(".new")
+    draft.write_bytes(content)
+    draft.replace(file)
 
 
 @pytest.fixture
