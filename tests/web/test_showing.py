@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from radar_audit_events.ids import MAX_MS
 from radar_audit_hub.web.showing import is_deceptive, json_line, json_text, plain_name, shown
-from radar_audit_hub.web.zones import ago
+from radar_audit_hub.web.zones import ago, field_text, field_time, written, zone_named
 
 from tests.support.pages import Elements
 
@@ -108,3 +109,13 @@ def test_how_long_ago_is_told_in_the_largest_unit(length_ms: int, words: str) ->
 @given(ANY_TEXT)
 def test_a_name_for_an_attribute_has_no_hidden_characters(text: str) -> None:
     assert not [char for char in plain_name(text) if is_deceptive(char)]
+
+
+@pytest.mark.parametrize("name", ["Pacific/Kiritimati", "UTC", "America/Adak"])
+@pytest.mark.parametrize("time_ms", [0, MAX_MS])
+def test_first_and_last_time_are_shown_in_every_zone(time_ms: int, name: str) -> None:
+    zone = zone_named(name)
+    text = field_text(time_ms, zone)
+    assert text[:4] in written(time_ms, zone)
+    if time_ms:
+        assert abs(field_time(text, zone) - time_ms) <= 15 * 3_600_000

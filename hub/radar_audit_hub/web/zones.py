@@ -45,7 +45,11 @@ def zone_named(name: str) -> ZoneInfo:
 
 def local(time_ms: int, zone: ZoneInfo) -> datetime:
     """Return a time (Unix ms) on the zone's clock."""
-    return datetime.fromtimestamp(min(max(time_ms, 0), MAX_MS) / 1000, UTC).astimezone(zone)
+    found = datetime.fromtimestamp(min(max(time_ms, 0), MAX_MS) / 1000, UTC)
+    try:
+        return found.astimezone(zone)
+    except OverflowError:  # muted to the end of 9999, which is in the year after it there
+        return datetime.max.replace(tzinfo=zone)
 
 
 def written(time_ms: int, zone: ZoneInfo) -> str:
