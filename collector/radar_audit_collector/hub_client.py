@@ -18,7 +18,8 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
-from radar_audit_runtime.answers import AnswerTooLargeError, read_bounded, retry_after_seconds
+from radar_audit_events.retry_after import retry_after_seconds
+from radar_audit_runtime.answers import AnswerTooLargeError, read_bounded
 
 from .errors import HubRefusedBatchError, HubRefusedTokenError, HubUnreachableError
 
@@ -157,7 +158,7 @@ class HubClient:
                 url, data=io.BytesIO(body), headers=headers, allow_redirects=False
             ) as response:
                 answer = await read_bounded(response, MAX_ANSWER_BYTES)
-                retry_after = retry_after_seconds(response)
+                retry_after = retry_after_seconds(response.headers.get("Retry-After"))
                 status = response.status
         except AnswerTooLargeError:
             raise HubUnreachableError("answer_too_large") from None

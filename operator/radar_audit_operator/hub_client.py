@@ -24,7 +24,8 @@ from radar_audit_events.policy_answers import (
     SettingsAnswer,
 )
 from radar_audit_events.policy_wire import OperatorHeartbeat, OwnerDocument
-from radar_audit_runtime.answers import AnswerTooLargeError, read_bounded, retry_after_seconds
+from radar_audit_events.retry_after import retry_after_seconds
+from radar_audit_runtime.answers import AnswerTooLargeError, read_bounded
 
 from .errors import HubRefusedError, HubUnauthorizedError, HubUnreachableError, SpecError
 
@@ -129,7 +130,8 @@ class HubClient:
             ) as response:
                 code = str(response.status)
                 answer = await read_bounded(response, MAX_ANSWER_BYTES)
-                return _judge(response.status, answer, retry_after_seconds(response))
+                retry_after = retry_after_seconds(response.headers.get("Retry-After"))
+                return _judge(response.status, answer, retry_after)
         except AnswerTooLargeError:
             raise HubUnreachableError("its answer is too large") from None
         except TimeoutError:

@@ -1,15 +1,12 @@
 """What a program of ours reads of an HTTP server's answer, within bounds.
 
-Owns the bounded read of a body, and of the header that asks to wait. Called by whoever is a client:
-of the hub, of the API server. Never judges an answer; that is the caller's.
+Owns the bounded read of a body. Called by whoever is a client: of the hub, of the API server. Never
+judges an answer; that is the caller's.
 """
 
 from __future__ import annotations
 
 import aiohttp
-
-MAX_RETRY_AFTER_SECONDS = 300.0
-_MAX_DIGITS = 9
 
 
 class AnswerTooLargeError(Exception):
@@ -25,11 +22,3 @@ async def read_bounded(response: aiohttp.ClientResponse, limit_bytes: int) -> by
             response.close()
             raise AnswerTooLargeError("the answer is too large")
     return bytes(body)
-
-
-def retry_after_seconds(response: aiohttp.ClientResponse) -> float | None:
-    """Return the seconds of Retry-After, at most 300; a date or nonsense counts as none."""
-    text = response.headers.get("Retry-After", "")
-    if not text.isascii() or not text.isdigit() or len(text) > _MAX_DIGITS:
-        return None
-    return min(float(text), MAX_RETRY_AFTER_SECONDS)

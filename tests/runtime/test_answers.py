@@ -1,4 +1,4 @@
-"""Guards that no answer of a server takes more memory or patience than its reader allows."""
+"""Guards that no answer of a server takes more memory than its reader allows."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from radar_audit_runtime.answers import AnswerTooLargeError, read_bounded, retry_after_seconds
+from radar_audit_runtime.answers import AnswerTooLargeError, read_bounded
 
 LIMIT_BYTES = 100_000
 
 
 async def answer(request: web.Request) -> web.StreamResponse:
-    """Answer as the query says: `size` bytes, or without an end; `wait` is Retry-After."""
-    headers = {"Retry-After": request.query["wait"]} if "wait" in request.query else {}
+    """Answer with the query's `size` in bytes, or without an end."""
     if "size" in request.query:
-        return web.Response(body=b"x" * int(request.query["size"]), headers=headers)
+        return web.Response(body=b"x" * int(request.query["size"]))
     response = web.StreamResponse()
     await response.prepare(request)
     while True:
@@ -51,19 +50,3 @@ async def test_answer_above_the_limit_is_refused_and_its_connection_closed(
         with pytest.raises(AnswerTooLargeError):
             await read_bounded(response, LIMIT_BYTES)
         assert response.connection is None
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [(None, None), ("0", 0), ("7", 7), ("86400", 300), ("9" * 40, None), ("soon", None),
-     ("-5", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None)],
-)  # fmt: skip
-async def test_wait_that_a_server_asks_for_is_bounded(
-    address: str, text: str | None, seconds: float | None
-) -> None:
-    query = {"size": "0"} | ({} if text is None else {"wait": text})
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(address, params=query) as response,
-    ):
-        assert retry_after_seconds(response) == seconds
