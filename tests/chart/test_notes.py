@@ -138,6 +138,27 @@ def test_the_objects_to_apply_are_ones_that_the_api_server_takes(
     assert (wanted[1] is not None) == (values == PLAIN)
 
 
+@pytest.mark.parametrize(
+    "values", [PLAIN, {"hub": ELSEWHERE, "collector": TOKEN}], ids=["plain", "elsewhere"]
+)
+def test_what_all_parts_need_is_there_before_radar_is_changed(
+    helm: Helm, values: dict[str, Any]
+) -> None:
+    notes = helm.notes(values)
+    before, _, _ = notes.partition("Put the gateway into the pod of Radar")
+    assert "export RADAR_AUDIT_URL=" in before
+    made = re.findall(r"kubectl -n (\S+) create secret generic t --from-file=token=", before)
+    assert made == ["radar", "radar-audit"]
+    assert notes.count("RADAR_AUDIT_URL=") == 1
+    # The one token that there is: a second one would end the collectors'.
+    assert 'tokenSecretRef: {name: t, key: "token"}' in notes
+
+
+def test_where_no_organization_is_made_the_command_for_it_is_first(helm: Helm) -> None:
+    notes = helm.notes({"hub": {"bootstrap": {"enabled": False}}})
+    assert "radar-audit-hub init" in notes.partition("Sign in with a browser")[0]
+
+
 def test_every_command_that_is_named_exists(helm: Helm) -> None:
     named = set()
     for name in ("default", "all"):

@@ -154,6 +154,38 @@ def test_every_object_carries_the_standard_labels(helm: Helm) -> None:
             assert wanted <= each["metadata"]["labels"].keys(), each["metadata"]["name"]
 
 
+class _Strict(yaml.CSafeLoader):
+    """Refuses a mapping that has a key twice, as strict readers of what Helm renders do."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        found = super().construct_mapping(node, deep)
+        assert len(found) == len(node.value), node.start_mark
+        return found
+
+
+def test_labels_of_several_values_are_told_once_and_the_narrower_wins(helm: Helm) -> None:
+    own = {"team": "a", "release": "b"}
+    narrow = {"enabled": True, "labels": {"release": "c", "app.kubernetes.io/part-of": "d"}}
+    text = helm.text(
+        {
+            "commonLabels": own,
+            "hub": {"podLabels": {"team": "e"}},
+            "metrics": {
+                "renderMode": "alwaysRender",
+                **dict.fromkeys(("serviceMonitor", "podMonitor", "dashboards"), narrow),
+                "prometheusRule": narrow,
+            },
+        }
+    )
+    found = [each for each in yaml.load_all(text, Loader=_Strict) if each]
+    labels = {(each["kind"], each["metadata"]["name"]): each for each in found}
+    hub = labels["Deployment", "radar-audit-hub"]
+    assert hub["metadata"]["labels"].items() >= own.items()
+    assert hub["spec"]["template"]["metadata"]["labels"].items() >= {"team": "e"}.items()
+    monitor = labels["ServiceMonitor", "radar-audit-hub"]["metadata"]["labels"]
+    assert monitor.items() >= {"team": "a", **narrow["labels"]}.items()  # type: ignore[dict-item]
+
+
 def test_two_hubs_never_have_one_file_open(helm: Helm) -> None:
     spec = helm.render("default").one("Deployment", "radar-audit-hub")["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})

@@ -142,6 +142,19 @@ UNFIT: list[tuple[Values, str]] = [
     (at("operator.podDisruptionBudget.enabled", True), "needs operator.replicaCount of 2 or more"),
     (at("hub.ingress.enabled", True), "hub.ingress.host is empty"),
     (at("hub.httpRoute.enabled", True), "hub.httpRoute needs parentRefs"),
+    (
+        at("hub.httpRoute", {"enabled": True, "parentRefs": [{}], "hostnames": ["*.a.example"]}),
+        "hub.publicUrl is empty, and the first host has a *",
+    ),
+    (
+        at("hub.ingress", {"enabled": True, "host": "*.a.example", "tlsSecret": "tls"}),
+        "hub.publicUrl is empty, and the first host has a *",
+    ),
+    ({"commonLabels": {"app.kubernetes.io/name": "a"}}, "commonLabels has app.kubernetes.io/name"),
+    (
+        at("collector.webhook.podLabels", {"app.kubernetes.io/component": "a"}),
+        "collector.webhook.podLabels has app.kubernetes.io/component",
+    ),
     (at("hub.auth.oidc.issuer", "https://id.example.com"), "hub.auth.oidc.clientId is empty"),
     (at("hub.smtp", {"host": "a", "username": "b"}), "hub.smtp.username and"),
     (at("hub.smtp", {"host": "a", "password": "b"}), "hub.smtp.username and"),

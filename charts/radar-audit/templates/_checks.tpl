@@ -23,6 +23,9 @@ once, each by its key with what would be right.
 {{- if and $hub.httpRoute.enabled (not (and $hub.httpRoute.parentRefs $hub.httpRoute.hostnames)) -}}
 {{- $wrong = append $wrong "hub.httpRoute needs parentRefs (which Gateway) and hostnames (the names that people type)" -}}
 {{- end -}}
+{{- if contains "*" (include "radar-audit.hub.publicUrl" .) -}}
+{{- $wrong = append $wrong "hub.publicUrl is empty, and the first host has a *; set it to the address that people type" -}}
+{{- end -}}
 {{- if and $hub.auth.oidc.issuer (not $hub.auth.oidc.clientId) -}}
 {{- $wrong = append $wrong "hub.auth.oidc.clientId is empty; set it to the hub's id at the provider" -}}
 {{- end -}}
@@ -62,6 +65,18 @@ once, each by its key with what would be right.
 {{- end -}}
 {{- if and .Values.operator.enabled .Values.operator.podDisruptionBudget.enabled (lt (.Values.operator.replicaCount | int) 2) -}}
 {{- $wrong = append $wrong "operator.podDisruptionBudget.enabled needs operator.replicaCount of 2 or more" -}}
+{{- end -}}
+{{- $parts := dict "hub" $hub "operator" .Values.operator "collector.webhook" $collector.webhook "collector.logTail" $collector.logTail -}}
+{{- $labels := dict "commonLabels" .Values.commonLabels -}}
+{{- range $key, $part := $parts -}}
+{{- $_ := set $labels (printf "%s.podLabels" $key) $part.podLabels -}}
+{{- end -}}
+{{- range $key, $given := $labels -}}
+{{- range $label, $_ := $given -}}
+{{- if regexMatch "^(app[.]kubernetes[.]io/(name|instance|component|part-of|version|managed-by)|helm[.]sh/chart)$" $label -}}
+{{- $wrong = append $wrong (printf "%s has %s, by which the chart knows its own objects; take another label" $key $label) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if $wrong -}}
 {{- fail (printf "\n\nThese values do not fit together:\n- %s\n" (join "\n- " $wrong)) -}}

@@ -34,6 +34,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
+{{/* Those of an object that a Prometheus or a Grafana selects by labels of its own, which win. Takes
+     (dict "root" . "component" "monitoring" "labels" .Values.metrics.podMonitor.labels). */}}
+{{- define "radar-audit.selectedLabels" -}}
+{{- merge (deepCopy (.labels | default dict)) (include "radar-audit.labels" . | fromYaml) | toYaml -}}
+{{- end -}}
+
 {{/* registry/repository:tag or @digest. Takes (dict "root" . "image" .Values.hub.image). */}}
 {{- define "radar-audit.image" -}}
 {{- $registry := (.root.Values.global).imageRegistry | default .image.registry -}}

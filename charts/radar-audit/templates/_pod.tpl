@@ -6,10 +6,7 @@ labels:
   {{- include "radar-audit.selectorLabels" . | nindent 2 }}
   app.kubernetes.io/part-of: radar-audit
   app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-  {{- with .root.Values.commonLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-  {{- with .part.podLabels }}
+  {{- with merge (deepCopy (.part.podLabels | default dict)) .root.Values.commonLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- with .part.podAnnotations }}
@@ -76,7 +73,7 @@ secret:
 {{- else -}}
 serviceAccountToken:
   path: token
-  audience: {{ .Values.hub.auth.kubernetesLogin.audience }}
+  audience: {{ .Values.hub.auth.kubernetesLogin.audience | quote }}
   expirationSeconds: 3600
 {{- end -}}
 {{- end -}}
