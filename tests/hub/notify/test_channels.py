@@ -178,6 +178,11 @@ def test_cleaned_text_is_one_short_line_that_looks_as_it_reads(text: str, limit:
     found.encode()
 
 
+@pytest.mark.parametrize("char", "\u034f\u115f\u1160\u2800\u3164\uffa0")
+def test_letter_that_nobody_sees_is_a_space_as_the_pages_spell_it_out(char: str) -> None:
+    assert clean(f"root{char}", 10) == "root "
+
+
 def test_webhook_body_has_type_time_and_data() -> None:
     body = of_webhook(content())
     assert (body["type"], body["timestamp"]) == ("pod.exec_started", "2026-11-18T11:06:40.000Z")

@@ -15,10 +15,10 @@ from radar_audit_hub.notify.content import Content
 MAX_LINES = 10  # events that are listed for people; the page shows the rest
 MAX_PATH_CHARS = 2000
 _LABELS = {"info": "Info", "warning": "Warning", "critical": "Critical"}
-# Controls, what turns or isolates the direction of writing, what has no width, and tags.
+# Controls, what turns or isolates the direction of writing, what has no width or is blank, tags.
 _UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f"
-    "\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff\ud800-\udfff]"
+    "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\ufe00-\ufe0f\ufeff\u2800\u3164\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff\ud800-\udfff]"
 )
 
 
