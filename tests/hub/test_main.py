@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import random
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -70,8 +71,8 @@ async def _post(
 
 
 def _now_start(session: str) -> dict[str, Any]:
-    event = a_start(session)
-    return event | {"created_at": "2026-11-01T00:00:00.000Z"}
+    """Return a start of just now: the process has a clock of its own."""
+    return a_start(session, at_ms=time.time_ns() // 1_000_000)
 
 
 async def test_killed_hub_leaves_a_log_without_gap_and_repeats_make_no_double(
