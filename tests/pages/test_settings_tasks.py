@@ -104,10 +104,31 @@ def test_the_organization_and_its_retention_are_changed(
     page.get_by_label("Name", exact=True).fill(word)
     page.get_by_label("Reason").fill("a lawsuit")
     page.get_by_label("Query", exact=True).fill("actor:eve@acme.com")
+    page.get_by_label("Ends").fill("2099-01-01T10:00")
     page.get_by_role("button", name="Add hold").click()
+    expect(page.get_by_role("region", name="Legal holds")).to_contain_text("1 Jan 2099, 10:00:00")
     expect(page.get_by_role("status")).to_contain_text("The hold is in force")
     page.get_by_role("button", name=f"Release {word}").click()
     expect(page.get_by_role("status")).to_contain_text("The hold is released")
+
+
+def test_an_exception_of_the_retention_is_made_and_deleted(owner: tuple[Tab, str]) -> None:
+    tab, word = owner
+    page = tab.page
+    tab.open(f"{BASE}/retention")
+    page.get_by_role("link", name="Add an exception").click()
+    page.get_by_label("Name", exact=True).fill(word)
+    page.get_by_label("Actions").fill("billing.nothing")
+    page.get_by_label("Keep them for").fill("3")
+    page.get_by_role("button", name="Add exception").click()
+    page.get_by_role("alert").get_by_role("link", name="Actions").click()
+    page.get_by_label("Actions").fill("pat.*")
+    page.get_by_role("button", name="Add exception").click()
+    expect(page.get_by_role("region", name="Exceptions")).to_contain_text("3 days")
+    page.get_by_role("link", name=word, exact=True).click()
+    page.get_by_text("Delete this exception").click()
+    page.get_by_role("button", name="Delete exception").click()
+    expect(page.get_by_role("status")).to_contain_text("The exception is deleted")
 
 
 def test_mails_are_chosen(owner: tuple[Tab, str]) -> None:
