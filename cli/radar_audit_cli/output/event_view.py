@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from radar_audit_events.csv_columns import CSV_COLUMNS
+
 from radar_audit_cli.text import cell_text
 from radar_audit_cli.times import duration, shown_time, zone_name
 
@@ -27,18 +29,6 @@ EVENT_FIELDS = (
     "created_at",
     "seq",
     "recorded_at",
-)
-# Contract: the header of the hub's own CSV.
-_CSV_KEYS = (
-    "id",
-    "created_at",
-    "action",
-    "target_type",
-    "target_id",
-    "actor_user_id",
-    "actor_email",
-    "via_pat",
-    "metadata",
 )
 # These metadata keys are already part of what the TARGET column says.
 _IN_TARGET = frozenset(
@@ -89,7 +79,7 @@ def event_view(
             key_column("seq", least_cells=4),
             key_column("id"),
         ),
-        csv=tuple(_csv_column(key) for key in _CSV_KEYS),
+        csv=tuple(_csv_column(key) for key in CSV_COLUMNS),
         name=lambda event: event.get("id"),
         single=single,
         endless=endless,

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
+from radar_audit_events.csv_columns import CSV_COLUMNS
 from radar_audit_events.query import Query
 
 from radar_audit_hub.retention.policy import Floors
@@ -28,17 +29,6 @@ from .query import Page, StoredEvent, page, where_sql
 from .sql import Arguments, plan
 
 PAGE_ROWS = 2000
-CSV_COLUMNS = (
-    "id",
-    "created_at",
-    "action",
-    "target_type",
-    "target_id",
-    "actor_user_id",
-    "actor_email",
-    "via_pat",
-    "metadata",
-)
 CSV_HEADER = (",".join(CSV_COLUMNS) + "\r\n").encode()
 # A spreadsheet takes a cell that begins so for a formula; the apostrophe makes it text.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
