@@ -35,11 +35,13 @@ class Answer:
     utc: bool
 
     def show(self, document: Item, *, name: str) -> None:
-        """Write one answer: as itself in JSON and YAML, as its fields in tables and CSV.
+        """Write one answer: as itself in JSON, NDJSON and YAML, as its fields in tables and CSV.
 
         `name` is the key of what `-o name` prints.
         """
-        rows = field_rows(document, utc=self.utc)
+        rows = field_rows(document, utc=None if self.form == "csv" else self.utc)
+        if self.form == "ndjson":
+            rows = [dict(document)]
         if self.form == "name":
             rows = [{"field": document.get(name)}]
         Report(document, rows, _FIELDS).write("wide" if self.form == "table" else self.form)

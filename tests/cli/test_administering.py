@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -260,6 +262,7 @@ def test_destinations_from_making_to_deleting(real: RealHub, cli: Cli, tmp_path:
         ("update", "siem", "--endpoint", "https://x.test"),
         ("update", "siem", "--end-old"),
         ("create", "x", "--kind", "webhook"),
+        *(("create", "x", "--kind", kind) for kind in ("slack", "teams", "pagerduty")),
         ("create", "x", "--kind", "email", "--secret-file", str(file)),
         ("create", "x", "--kind", "pagerduty", "--secret-file", str(file)),
         ("replay", "siem"),
@@ -268,6 +271,25 @@ def test_destinations_from_making_to_deleting(real: RealHub, cli: Cli, tmp_path:
         assert refused.code == 2, wrong
         assert "canary" not in refused.out + refused.err
     assert cli("destinations", "delete", "siem", "--yes").code == 0
+
+
+def test_one_answer_is_one_object_and_its_times_are_the_hubs(
+    real: RealHub, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        for command in (("orgs", "show"), ("billing", "show"), ("whoami",)):
+            whole = _json(cli(*command, "-o", "json"))
+            (line,) = cli(*command, "-o", "ndjson").out.splitlines()
+            assert json.loads(line) == whole, command
+        shown = _json(cli("orgs", "show", "-o", "json"))
+        rows = dict(csv.reader(io.StringIO(cli("orgs", "show", "-o", "csv").out)))
+        assert rows["created_at"] == shown["created_at"]
+        assert shown["created_at"] not in cli("orgs", "show").out
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_inbox_is_listed_and_read(real: RealHub, cli: Cli) -> None:

@@ -24,6 +24,12 @@ STATES = ("pending", "delivered", "failed", "dropped")
 SEVERITIES = ("info", "warning", "critical")
 _MAX_SECRET_BYTES = 16 * 1024
 _SIGNING = (("whsec_", "signing_secret"), ("whsk_", "signing_key"))
+# Kinds that can send nothing without their secret, and what it is.
+_SECRET_KINDS = {
+    "slack": "the URL of the incoming webhook",
+    "teams": "the URL of the workflow",
+    "pagerduty": "the routing key of the service",
+}
 _NO_OLD = {f"previous_{name}": "" for _, name in _SIGNING}
 _Command = Callable[..., Any]
 
@@ -94,6 +100,8 @@ def _settings_options(command: _Command) -> _Command:
 @answer_options
 def create(*, name: str, kind: str, answer: Answer, connection: Connection, **given: Any) -> None:
     """Add the destination NAME; a rule of the policy has to name it before anything is sent."""
+    if kind in _SECRET_KINDS and given["secret"] is None:
+        raise ArgumentError(f"{kind} needs --secret-file FILE: {_SECRET_KINDS[kind]}")
     body = {"name": name, kind: _target(kind, given, connection), **_settings(given)}
     client = connection.client()
     made = client.change("POST", client.in_org("destinations"), body)

@@ -56,12 +56,19 @@ def _shown(value: Any, *, utc: bool) -> str:
     return shown_time(value, utc=utc) if isinstance(value, str) else cell_text(value)
 
 
-def field_rows(document: Item, *, utc: bool) -> list[dict[str, Any]]:
-    """Return the fields of a document, also inner ones, as rows of `field` and `value`."""
+def field_rows(document: Item, *, utc: bool | None) -> list[dict[str, Any]]:
+    """Return the fields of a document, also inner ones, as rows of `field` and `value`.
+
+    `utc` None: times stay as the hub wrote them, as in every form but tables.
+    """
     return [
-        {"field": key, "value": _shown(value, utc=utc) if key.endswith(_TIME_SUFFIX) else value}
+        {"field": key, "value": value if utc is None else _told(key, value, utc=utc)}
         for key, value in _flat(document)
     ]
+
+
+def _told(key: str, value: Any, *, utc: bool) -> Any:
+    return _shown(value, utc=utc) if key.endswith(_TIME_SUFFIX) else value
 
 
 def _flat(document: Item, before: str = "") -> Iterator[tuple[str, Any]]:
