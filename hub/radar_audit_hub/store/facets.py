@@ -19,7 +19,7 @@ from radar_audit_hub.retention.policy import Floors
 
 from .database import Database, fetch
 from .day_counts import BY_ACTION, count_by
-from .query import above, scan_edge, where_sql
+from .query import above, newest_sql, scan_edge
 from .sql import Arguments, Plan, plan
 
 FACET_BUDGET_ROWS = 50_000
@@ -97,12 +97,11 @@ async def _actors(
 ) -> tuple[list[tuple[str, int]], int]:
     """Count the newest rows by actor; return these and how many rows were looked at."""
     args = Arguments(database.dialect)
-    where = where_sql(org_id, found, floors, args)
+    newest = newest_sql("id, actor_email, actor_user_id", org_id, found, floors, budget + 1, args)
     rows = await fetch(
         connection,
-        f"SELECT {_ACTOR}, count(*), CAST(sum(count(*)) OVER () AS BIGINT) FROM ("  # noqa: S608 - arguments only
-        f"SELECT actor_email, actor_user_id FROM audit_event WHERE {where} "
-        f"ORDER BY id DESC LIMIT {budget + 1}) AS newest "
+        f"SELECT {_ACTOR}, count(*), CAST(sum(count(*)) OVER () AS BIGINT) "  # noqa: S608 - arguments only
+        f"FROM ({newest}) AS newest "
         f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MAX_ACTORS + 1}",  # one may be nobody
         args.values,
     )
@@ -120,12 +119,11 @@ async def _pairs(
 ) -> tuple[Counter[str], list[tuple[str, int]]]:
     """Count the newest rows by action and by actor, looking at each of them once."""
     args = Arguments(database.dialect)
-    where = where_sql(org_id, found, floors, args)
+    columns = "id, action, actor_email, actor_user_id"
+    newest = newest_sql(columns, org_id, found, floors, budget + 1, args)
     rows = await fetch(
         connection,
-        f"SELECT action, {_ACTOR}, count(*) FROM ("  # noqa: S608 - arguments only
-        f"SELECT action, actor_email, actor_user_id FROM audit_event WHERE {where} "
-        f"ORDER BY id DESC LIMIT {budget + 1}) AS newest GROUP BY 1, 2",
+        f"SELECT action, {_ACTOR}, count(*) FROM ({newest}) AS newest GROUP BY 1, 2",  # noqa: S608 - arguments only
         args.values,
     )
     actions: Counter[str] = Counter()

@@ -21,7 +21,7 @@ from radar_audit_hub.retention.policy import DAY_MS, Floors
 
 from .database import Database, driver, fetch
 from .day_counts import BY_DAY, count_by, most_of
-from .query import above, scan_edge, where_sql
+from .query import above, newest_sql, scan_edge
 from .sql import Arguments, Plan, floor_sql, plan
 
 BUDGET_ROWS = 50_000
@@ -158,14 +158,14 @@ async def _of_newest(
     from_ms, to_ms, step_ms = asked
     edge = await scan_edge(connection, database, org_id, found, floors)
     args = Arguments(database.dialect)
-    where = where_sql(org_id, found if edge is None else above(found, edge), floors, args)
+    near = found if edge is None else above(found, edge)
+    newest = newest_sql("id, created_at", org_id, near, floors, BUDGET_ROWS, args)
     step = args.add(step_ms)
     # SQLite and PostgreSQL both divide whole numbers to whole numbers.
     rows = await fetch(
         connection,
-        f"SELECT created_at / {step}, count(*), min(created_at) FROM ("  # noqa: S608 - arguments only
-        f"SELECT created_at FROM audit_event WHERE {where} "
-        f"ORDER BY id DESC LIMIT {BUDGET_ROWS}) AS newest GROUP BY 1",
+        f"SELECT created_at / {step}, count(*), min(created_at) "  # noqa: S608 - arguments only
+        f"FROM ({newest}) AS newest GROUP BY 1",
         args.values,
     )
     counts = {int(row[0]) * step_ms: int(row[1]) for row in rows}

@@ -182,13 +182,14 @@ async def scan_edge(
     if not _scans(found):
         return None
     args = Arguments(database.dialect)
-    conditions = [f"org_id = {args.add(org_id)}", *bounds_sql(found, args)]
+    conditions = [f"org_id = {args.add(org_id)}", *bounds_sql(replace(found, actor=()), args)]
     if not floors.exceptions:
         conditions.append(floor_sql(floors, args))
+    budget = _budget_rows(found)
+    newest = _by_actor("id", conditions, found, budget, args)
     rows = await fetch(
         connection,
-        f"SELECT id FROM audit_event WHERE {' AND '.join(conditions)} "  # noqa: S608 - arguments only
-        f"ORDER BY id DESC LIMIT 1 OFFSET {_budget_rows(found) - 1}",
+        f"SELECT id FROM ({newest}) AS newest ORDER BY id DESC LIMIT 1 OFFSET {budget - 1}",  # noqa: S608 - arguments only
         args.values,
     )
     return rows[0][0] if rows else None
@@ -220,6 +221,29 @@ def _page_sql(
             for actor in _actor_lists(found, args)
             for conditions in _floor_lists(floors, found.actions, args)
         )
+    return _merge(lists, limit)
+
+
+def newest_sql(
+    columns: str, org_id: str, found: Plan, floors: Floors, count: int, args: Arguments
+) -> str:
+    """Return the statement of the newest `count` rows of a plan; `columns` are id and others.
+
+    Where each of them is to be counted, not shown: each row's floor is judged by itself.
+    """
+    where = where_sql(org_id, replace(found, actor=()), floors, args)
+    return _by_actor(columns, [where], found, count, args)
+
+
+def _by_actor(columns: str, shared: Sequence[str], found: Plan, count: int, args: Arguments) -> str:
+    """Merge a list for each column that the actor may be found under: OR would use no index."""
+    limit = args.add(count)
+    return _merge(
+        [_list(columns, [*shared, *actor], limit) for actor in _actor_lists(found, args)], limit
+    )
+
+
+def _merge(lists: Sequence[str], limit: str) -> str:
     if len(lists) == 1:
         return lists[0]
     parts = " UNION ALL ".join(f"SELECT * FROM ({one}) AS part" for one in lists)  # noqa: S608 - arguments only
