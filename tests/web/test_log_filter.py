@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from radar_audit_events.errors import QueryError
-from radar_audit_events.query import KEYS, Query, parse
+from radar_audit_events.query import KEYS, Created, Query, parse
 from radar_audit_hub.web.log_filter import (
     CONTROLS,
     SHOWN_CONTROLS,
@@ -130,6 +130,25 @@ def test_a_time_of_ones_own_is_on_the_readers_clock() -> None:
     assert found.range_name is None
     assert read(form(found), BERLIN) == found
     assert read(form(found, range="24h"), BERLIN) == LogFilter(Query(), "24h")
+
+
+def test_a_range_of_two_terms_is_shown_and_changed_as_one() -> None:
+    shown = read({"q": "created:>=2026-11-01 actor:bob created:<2026-11-20"}, UTC)
+    low, high = (field_time(f"2026-11-{day}T00:00", UTC) for day in ("01", "20"))
+    assert shown.created == Created(low, high)
+    later = field_text(field_time("2026-11-05T00:00", UTC), BERLIN)
+    found = read(form(shown, **{"from": later}), BERLIN)
+    assert found.text == "actor:bob created:2026-11-05T00:00:00.000Z..2026-11-19T23:59:59.999Z"
+    apart = read({"q": "created:<2026-11-01 created:>=2026-11-20", "range": "all"}, UTC)
+    assert read(form(apart), BERLIN) == apart
+
+
+def test_a_range_is_taken_away_by_emptying_its_fields() -> None:
+    shown = read({"q": "created:>=2026-11-01 actor:bob created:<2026-11-20"}, UTC)
+    found = read(form(shown, **{"from": "", "to": ""}), BERLIN)
+    assert found == LogFilter(parse("actor:bob"), None)
+    typed = form(read({"range": "7d"}, UTC), q="created:>=2026-11-01", range="custom")
+    assert read(typed, BERLIN).text == str(parse(typed["q"])), "typed just now, never in the fields"
 
 
 def test_a_time_that_is_none_or_runs_backwards_is_a_mistake_of_its_field() -> None:

@@ -45,8 +45,17 @@ class LogFilter:
 
     @property
     def created(self) -> Created | None:
-        """The time range that the query names, None if it names none."""
-        return next((t for t in self.query.terms if _is_range(t)), None)  # type: ignore[return-value]
+        """The time range that the query names, of several what all have, None if it names none."""
+        found = [
+            term for term in self.query.terms if isinstance(term, Created) and not term.negated
+        ]
+        low = max((term.from_ms for term in found if term.from_ms is not None), default=None)
+        high = min((term.to_ms for term in found if term.to_ms is not None), default=None)
+        if low is None and high is None:
+            return None
+        if low is not None and high is not None and low >= high:  # they have no time in common
+            return found[0]
+        return Created(low, high)
 
     @property
     def params(self) -> dict[str, str]:
@@ -184,8 +193,10 @@ def _with_custom(
         given.get("to", ""),
     ]:
         return found  # not touched: the text says it to the millisecond
-    if times == [None, None]:
-        return found
+    if times == [None, None]:  # emptied, or never filled
+        if had is None or found.created != had:
+            return found
+        return replace(found, query=Query(tuple(t for t in found.query.terms if not _is_range(t))))
     try:
         return found.with_times(times[0], times[1])
     except QueryError:
