@@ -169,8 +169,11 @@ async def test_an_end_alone_is_shown_whatever_it_says_of_its_start(
 
 
 async def test_a_refusal_is_marked_by_a_word(hub: HubUnderTest) -> None:
-    await hub.append(make_event(action="cluster.action_denied"))
-    assert "Denied" in Elements(await (await reader(hub)).text(PAGE)).text
+    denied = {"namespace": "payments-api"}
+    await hub.append(make_event(action="cluster.action_denied", metadata=denied))
+    text = Elements(await (await reader(hub)).text(PAGE)).text
+    assert "Denied" in text
+    assert "namespace payments-api" in text, "where it was, as it is of no pod"
 
 
 async def test_counts_and_bars_lead_to_what_they_count(hub: HubUnderTest) -> None:
@@ -322,6 +325,12 @@ async def test_an_event_of_another_org_or_none_is_not_there(hub: HubUnderTest) -
 
 
 async def test_a_damaged_cursor_is_a_page_that_says_so(hub: HubUnderTest) -> None:
-    answer = await (await reader(hub)).get(f"{PAGE}?cursor=abc")
+    owner = await reader(hub)
+    answer = await owner.get(f"{PAGE}?q=action%3Aauth.signin&cursor=abc&range=30d")
     assert answer.status == 400
-    assert "The cursor is wrong" in Elements(answer.body.decode()).text
+    found = Elements(answer.body.decode())
+    assert "The link to it is damaged" in found.text
+    assert "cursor" not in found.text
+    (way,) = [link["href"] for link in found.all("a") if link["href"].startswith(f"{PAGE}?")]
+    assert way == f"{PAGE}?q=action:auth.signin&range=30d"
+    await owner.text(way)

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from radar_audit_hub.errors import ForbiddenError, HubError, UnauthorizedError
+from radar_audit_hub.errors import ForbiddenError, HubError, InvalidCursorError, UnauthorizedError
 from radar_audit_hub.http_errors import Problem
 from radar_audit_hub.middleware import REQUEST_ID
 from radar_audit_hub.signin.return_path import own_path
@@ -21,6 +21,7 @@ from .rendering import HEADERS, page
 from .visits import VISIT, maybe_visit
 
 SIGN_IN = "/signin"
+_BROKEN_LINK = "the link to it is damaged, or was made for another filter; begin at the first page"
 _logger = logging.getLogger(__name__)
 
 
@@ -57,17 +58,22 @@ def _to_sign_in(request: web.Request) -> web.Response:
 
 
 def _page(request: web.Request, error: Exception, problem: Problem) -> web.StreamResponse:
-    detail = problem.detail
+    detail, errors, first_page = problem.detail, problem.extra.get("errors", []), None
+    if isinstance(error, InvalidCursorError):  # nobody typed it: a link was cut, or is of old
+        detail, errors = _BROKEN_LINK, []
+        first_page = str(request.rel_url.without_query_params("cursor"))
     response = page(
         request,
         "error.html",
         status=problem.status,
         problem=problem,
+        title="There is no such page of the list" if first_page else problem.title,
+        first_page=first_page,
         sentence=detail[:1].upper() + detail[1:] + ("" if detail.endswith(".") else "."),
         roles=error.required_roles if isinstance(error, ForbiddenError) else (),
         signing_in=request.path.startswith("/api/auth/"),
         request_id=request[REQUEST_ID],
-        errors=problem.extra.get("errors", []),
+        errors=errors,
     )
     for name, value in problem.headers.items():
         if name != "WWW-Authenticate":
