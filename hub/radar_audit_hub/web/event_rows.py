@@ -279,6 +279,8 @@ def _facts(metadata: Mapping[str, Any], names: Mapping[str, str]) -> list[tuple[
         for name, pair in changes.items():
             if isinstance(pair, list) and len(pair) == 2:
                 facts.append((str(name), f"{_plain(pair[0])} → {_plain(pair[1])}"))
+    if metadata.get("namespace") and not metadata.get("pod"):  # else it is in the target
+        facts.append(("namespace", str(metadata["namespace"])))
     for name, value in metadata.items():
         if name in _SHOWN_ELSEWHERE or value in (None, [], {}):
             continue

@@ -21,7 +21,7 @@ from .entries import time_of, time_text
 SEVERITIES = ("info", "warning", "critical")
 ENVELOPES = ("radar", "cloudevents")
 _SECRETS = ("signing_secret", "signing_key", "routing_key")
-_SEVERITY = {"min_severity": "Only from severity", "muted_until": "Muted until"}
+_SEVERITY = {"min_severity": "Lowest severity that is sent", "muted_until": "Muted until"}
 _URL = {"url": "Webhook address", **_SEVERITY}
 _BY_KIND: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
