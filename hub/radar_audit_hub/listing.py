@@ -36,6 +36,11 @@ class Asked:
     limit: int
     after: Key | None
 
+    @property
+    def after_text(self) -> str | None:
+        """The key of a list that goes by one text."""
+        return None if self.after is None else str(self.after[0])
+
 
 def read_page(reader: Reader, list_name: str, kinds: Sequence[type]) -> Asked:
     """Read `limit` and `cursor` off `reader`, which must know PARAMETERS.

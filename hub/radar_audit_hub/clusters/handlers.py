@@ -85,9 +85,10 @@ async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
     hub = request.app[HUB]
     list_name = f"clusters:{caller.org_id}"
     asked = read_only_page(list(request.query.items()), list_name, (str,))
-    after = None if asked.after is None else str(asked.after[0])
     async with hub.db.read() as conn:
-        rows = await list_clusters(conn, caller.org_id, after=after, limit=asked.limit + 1)
+        rows = await list_clusters(
+            conn, caller.org_id, after=asked.after_text, limit=asked.limit + 1
+        )
         page, following = cut(rows, asked, list_name, lambda row: (row.id,))
         shown = await _public(conn, page, SHOWN_IN_LISTS, hub.now_ms())
     return {"clusters": shown, "next_cursor": following}

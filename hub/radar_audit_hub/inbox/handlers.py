@@ -78,7 +78,7 @@ async def listed(request: web.Request, caller: Someone) -> dict[str, Any]:
             SEEN_BY,
             org_id=org_id,
             unread=unread,
-            before=None if asked.after is None else str(asked.after[0]),
+            before=asked.after_text,
             limit=asked.limit + 1,
         )
         count = await inbox.count_unread(conn, caller.user_id, SEEN_BY)

@@ -80,10 +80,9 @@ async def listed(
     hub = request.app[HUB]
     list_name = f"invitations:{caller.org_id}"
     asked = read_only_page(given, list_name, (str,))
-    before = None if asked.after is None else str(asked.after[0])
     async with hub.db.read() as conn:
         rows = await store.page_invitations(
-            conn, caller.org_id, before=before, limit=asked.limit + 1
+            conn, caller.org_id, before=asked.after_text, limit=asked.limit + 1
         )
     page, following = cut(rows, asked, list_name, lambda row: (row.id,))
     shown = [_public(row, hub.now_ms()) for row in page]

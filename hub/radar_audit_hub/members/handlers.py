@@ -59,9 +59,10 @@ async def listed(
     hub = request.app[HUB]
     list_name = f"members:{caller.org_id}"
     asked = read_only_page(given, list_name, (str,))
-    after = None if asked.after is None else str(asked.after[0])
     async with hub.db.read() as conn:
-        rows = await members.page_members(conn, caller.org_id, after=after, limit=asked.limit + 1)
+        rows = await members.page_members(
+            conn, caller.org_id, after=asked.after_text, limit=asked.limit + 1
+        )
     page, following = cut(rows, asked, list_name, lambda row: (row.email,))
     return {"members": [_seen(row) for row in page], "next_cursor": following}
 

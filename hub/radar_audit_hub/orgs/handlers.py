@@ -51,9 +51,10 @@ async def list_orgs(request: web.Request) -> web.Response:
     caller = await require_user(request)
     list_name = f"orgs:{caller.user_id}"
     asked = read_only_page(list(request.query.items()), list_name, (str,))
-    after = None if asked.after is None else str(asked.after[0])
     async with hub.db.read() as conn:
-        rows = await members.page_own_orgs(conn, caller.user_id, after=after, limit=asked.limit + 1)
+        rows = await members.page_own_orgs(
+            conn, caller.user_id, after=asked.after_text, limit=asked.limit + 1
+        )
     page, following = cut(rows, asked, list_name, lambda row: (row.org.id,))
     orgs = [_brief(row.org, row.role) for row in page]
     return json_document({"orgs": orgs, "next_cursor": following})

@@ -63,10 +63,9 @@ async def listed(request: web.Request, caller: Principal) -> dict[str, Any]:
     asked = read_page(reader, list_name, (str,))
     if user_id != caller.user_id and caller.role != OWNER:
         raise ForbiddenError("others' tokens are shown to owners only", (OWNER,))
-    after = None if asked.after is None else str(asked.after[0])
     async with hub.db.read() as conn:
         rows = await list_pats(
-            conn, caller.org_id, user_id=user_id, after=after, limit=asked.limit + 1
+            conn, caller.org_id, user_id=user_id, after=asked.after_text, limit=asked.limit + 1
         )
     page, following = cut(rows, asked, list_name, lambda row: (row.id,))
     return {"pats": [public(row) for row in page], "next_cursor": following}
