@@ -43,7 +43,7 @@ async def tell_kind(
     `cluster_id` is the cluster that it is about, None for the whole org. After the commit
     `hub.deliveries.wake()` has them delivered at once, else they go out a moment later.
     """
-    rules = await load_rules(change.conn, org_id)
+    rules = await load_rules(change.conn, org_id, kind)
     disabled = await disabled_ids(change.conn, org_id) if rules.rules else frozenset()
     chosen = notices(rules, kind, cluster_id, change.now_ms, disabled)
     if not chosen:

@@ -44,6 +44,9 @@ MAX_LASTING_HOLDS = 4 * MAX_HOLDS
 # one, which is every member, must leave room for the organization's own.
 MAX_ORG_HOLDS, MAX_CLUSTERS_HOLDS = 200, 150
 MAX_ORG_WEIGHT, MAX_CLUSTERS_WEIGHT = 500, 375
+# Of an org's clusters: they are kept ready in memory, up to 20 KB each, and each event may be
+# looked at by all of them.
+MAX_CLUSTERS_RULES = 4000
 _secrets = msgspec.json.Decoder(dict[str, Secret])
 
 
@@ -113,6 +116,8 @@ async def store(
         change.conn, org, now_ms=change.now_ms, delay_ms=waits, takeover=takeover, by=owner_id
     )
     _refuse_too_many_holds(settled, old, plain, change.now_ms)
+    if cluster_id is not None:
+        _refuse_too_many_rules(settled, old, plain)
     told = changes(old, plain, kept, secrets)
     if old is not None and old.uid != plain.uid:
         told["uid"] = [old.uid, plain.uid]
@@ -179,6 +184,29 @@ def _refuse_too_many_holds(
             f"more than {weight} values in their queries; release some by name"
         )
         raise InvalidBodyError([FieldError("retention.holds", message)])
+
+
+def _refuse_too_many_rules(
+    settled: Settled, before: OwnerDocument | None, after: OwnerDocument
+) -> None:
+    """Raise InvalidBodyError if a cluster's document has more rules than before, and no room.
+
+    The organization's own always has room.
+    """
+    if _rules(after) <= _rules(before):
+        return
+    found = (settled.documents[name] for name, owner in settled.owners.items() if owner.cluster_id)
+    if sum(map(_rules, found)) > MAX_CLUSTERS_RULES:
+        message = (
+            f"with those of all clusters' policies there would be more than {MAX_CLUSTERS_RULES}; "
+            "delete some"
+        )
+        raise InvalidBodyError([FieldError("notifications.rules", message)])
+
+
+def _rules(document: OwnerDocument | None) -> int:
+    asked = None if document is None else document.notifications
+    return 0 if asked is None else len(asked.rules)
 
 
 def _unreleased(document: OwnerDocument | None) -> set[tuple[str, str | None, str | None]]:
