@@ -25,6 +25,7 @@ from .database import Database, fetch
 from .schema import audit_log_head
 from .sql import (
     MAX_MERGED_LISTS,
+    TOP_ID,
     Arguments,
     Plan,
     actions_sql,
@@ -42,7 +43,6 @@ ROW_COLUMNS = (
     "id, org_id, actor_user_id, actor_email, action, target_type, target_id, "
     "metadata, created_at, seq"
 )
-_NOTHING = "SELECT {columns} FROM audit_event WHERE FALSE"
 
 
 class StoredEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -104,11 +104,20 @@ def _columns(*, recorded: bool) -> str:
 
 def where_sql(org_id: str, found: Plan, floors: Floors, args: Arguments) -> str:
     """Return the whole condition of a plan in one piece, for scans, exports and following."""
-    conditions = [f"org_id = {args.add(org_id)}", floor_sql(floors, args), *bounds_sql(found, args)]
+    conditions = [f"org_id = {args.add(org_id)}", *_visible(found, floors, args)]
     if found.actions is not None:
         conditions.append(actions_sql(found.actions, args))
     conditions.extend(residual_sql(found, args))
     return " AND ".join(conditions)
+
+
+def _visible(found: Plan, floors: Floors, args: Arguments) -> list[str]:
+    """Return the conditions on id, actor and age."""
+    if floors.exceptions or not floors.is_plain:
+        return [floor_sql(floors, args), *bounds_sql(found, args)]
+    # One bound at each end: with two at the same one SQLite takes another index.
+    low = max(found.low, floor_id(floors.default_ms))
+    return bounds_sql(replace(found, low=low), args)
 
 
 async def page(
@@ -182,9 +191,9 @@ async def scan_edge(
     if not _scans(found):
         return None
     args = Arguments(database.dialect)
-    conditions = [f"org_id = {args.add(org_id)}", *bounds_sql(replace(found, actor=()), args)]
-    if not floors.exceptions:
-        conditions.append(floor_sql(floors, args))
+    anyone = replace(found, actor=())
+    bounds = bounds_sql(anyone, args) if floors.exceptions else _visible(anyone, floors, args)
+    conditions = [f"org_id = {args.add(org_id)}", *bounds]
     budget = _budget_rows(found)
     newest = _by_actor("id", conditions, found, budget, args)
     rows = await fetch(
@@ -202,16 +211,15 @@ def _page_sql(
     columns = _columns(recorded=recorded)
     org = f"org_id = {args.add(org_id)}"
     limit = args.add(count)
-    anyone = replace(found, actor=())
-    shared = [org, *bounds_sql(anyone, args), *residual_sql(found, args)]
+    shared = [org, *residual_sql(found, args)]
     lists = []
     merged = found.actions is not None and not _many_actions(found) and not found.actor
     if merged and found.actions is not None and args.dialect == "postgresql":
-        lists.append(_lateral(found.actions, shared, floors, columns, limit, args))
+        lists.append(_lateral(found, found.actions, shared, floors, columns, limit, args))
     elif merged and found.actions is not None:
         for action in sorted(found.actions):
             floor = floor_id(floors.lowest_for(action))
-            conditions = [*shared, f"action = {args.add(action)}", f"id >= {args.add(floor)}"]
+            conditions = [*shared, f"action = {args.add(action)}", *_between(found, floor, args)]
             conditions += _filter(floors, args)
             lists.append(_list(columns, conditions, limit))
     else:
@@ -219,7 +227,7 @@ def _page_sql(
         lists.extend(
             _list(columns, [*shared, *narrow, *actor, *conditions], limit)
             for actor in _actor_lists(found, args)
-            for conditions in _floor_lists(floors, found.actions, args)
+            for conditions in _floor_lists(floors, found, args)
         )
     return _merge(lists, limit)
 
@@ -257,7 +265,14 @@ def _list(columns: str, conditions: Sequence[str], limit: str) -> str:
     )
 
 
+def _between(found: Plan, floor: str, args: Arguments, top: str = TOP_ID) -> list[str]:
+    """Return the conditions on the id, one at each end: from `floor` on and below `top`, too."""
+    low, high = max(found.low, floor), min(found.high, top)
+    return bounds_sql(replace(found, actor=(), low=low, high=high), args)
+
+
 def _lateral(
+    found: Plan,
     actions: frozenset[str],
     shared: Sequence[str],
     floors: Floors,
@@ -266,8 +281,9 @@ def _lateral(
     args: Arguments,
 ) -> str:
     names = sorted(actions)
-    ids = [floor_id(floors.lowest_for(name)) for name in names]
-    wanted = ["action = wanted.name", "id >= wanted.floor", *_filter(floors, args)]
+    ids = [max(found.low, floor_id(floors.lowest_for(name))) for name in names]
+    below = bounds_sql(replace(found, actor=(), low=""), args)
+    wanted = ["action = wanted.name", "id >= wanted.floor", *below, *_filter(floors, args)]
     inner = _list(columns, [*shared, *wanted], limit)
     return (
         f"SELECT part.* FROM unnest({args.add(names)}::text[], {args.add(ids)}::text[]) "  # noqa: S608 - arguments only
@@ -292,35 +308,34 @@ def _filter(floors: Floors, args: Arguments) -> list[str]:
     return [] if floors.is_plain else [floor_sql(floors, args)]
 
 
-def _floor_lists(
-    floors: Floors, actions: frozenset[str] | None, args: Arguments
-) -> list[list[str]]:
+def _floor_lists(floors: Floors, found: Plan, args: Arguments) -> list[list[str]]:
     """Return the conditions of each list: all above the default floor, longer actions below it.
 
     Kept apart, so that each is a range of one index however many expired rows await the purge.
     """
-    default = args.add(floor_id(floors.default_ms))
-    base = [f"id >= {default}"]
+    default = floor_id(floors.default_ms)
+    base = _between(found, default, args)
     lists = [base]
     apart: list[str] = []
     for exception in floors.exceptions:
         is_longer = exception.floor_ms < floors.default_ms
-        if actions is not None and exception.action not in actions:
+        if found.actions is not None and exception.action not in found.actions:
             continue
         if not is_longer and not floors.is_plain:
             continue  # the filter has it
         name = args.add(exception.action)
         mine = f"action = {name}"
         lowest = exception.floor_ms if floors.is_plain else floors.lowest_for(exception.action)
-        reach = f"id >= {args.add(floor_id(lowest))}"
+        reach = floor_id(lowest)
         if is_longer:
-            lists.append([mine, reach, f"id < {default}"])
+            lists.append([mine, *_between(found, reach, args, default)])
             apart.append(name)
         else:
-            base.append(f"NOT ({mine} AND NOT {reach})")
+            base.append(f"NOT ({mine} AND NOT id >= {args.add(reach)})")
     if not floors.is_plain:
-        low = f"id >= {args.add(floor_id(floors.lowest_of_clusters()))}"
-        lists.append([f"id < {default}", low, *(f"action <> {name}" for name in apart)])
+        low = floor_id(floors.lowest_of_clusters())
+        older = _between(found, low, args, default)
+        lists.append([*older, *(f"action <> {name}" for name in apart)])
         lists = [[*one, floor_sql(floors, args)] for one in lists]
     return lists
 

@@ -26,7 +26,7 @@ from radar_audit_hub.retention.policy import ClusterFloor, Floors
 from .database import Dialect
 
 MAX_MERGED_LISTS = 12  # up to this many actions are read as sorted lists and merged
-_TOP_ID = "ae_~"  # above every id: `~` sorts after the ULID alphabet
+TOP_ID = "ae_~"  # above every id: `~` sorts after the ULID alphabet
 _MAX_NEEDLES = 8  # above it, looking for each value costs more than parsing the row
 _VALUES_OF_A_WORD = 10  # comparing so many values with a text costs what finding a word does
 Values = tuple[Value, ...]
@@ -75,7 +75,7 @@ class Plan:
 
 def plan(query: Query) -> Plan:
     """Split a query into index bounds and residual terms."""
-    low, high = "", _TOP_ID
+    low, high = "", TOP_ID
     allowed: frozenset[str] | None = None
     actor: tuple[tuple[str, str], ...] = ()
     residual: list[Term | Created] = []
@@ -85,7 +85,7 @@ def plan(query: Query) -> Plan:
                 residual.append(term)
                 continue
             low = max(low, floor_id(term.from_ms) if term.from_ms is not None else "")
-            high = min(high, floor_id(term.to_ms) if term.to_ms is not None else _TOP_ID)
+            high = min(high, floor_id(term.to_ms) if term.to_ms is not None else TOP_ID)
         elif term.key in ("action", "type"):
             names = _actions_of(term)
             allowed = names if allowed is None else allowed & names
@@ -129,7 +129,7 @@ def bounds_sql(found: Plan, args: Arguments) -> list[str]:
     conditions = []
     if found.low:
         conditions.append(f"id >= {args.add(found.low)}")
-    if found.high != _TOP_ID:
+    if found.high != TOP_ID:
         conditions.append(f"id < {args.add(found.high)}")
     if found.actor:
         equal = " OR ".join(f"{column} = {args.add(text)}" for column, text in found.actor)
