@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +28,7 @@ _START_SECONDS = 100  # on a busy machine
 class HubProcess:
     """One hub; `settings` are fields of HubSettings, in any type (`data_dir`, `database_url` …).
 
-    It takes a free port at its first start and the same one at each later start. As a context
+    It takes two free ports at its first start and keeps them, also while it is dead. As a context
     it is killed at the end if it still runs.
     """
 
@@ -41,6 +42,7 @@ class HubProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._serving = asyncio.Event()
+        self._places: list[socket.socket] = []
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -53,6 +55,8 @@ class HubProcess:
         trace: TracebackType | None,
     ) -> None:
         await self.kill()
+        while self._places:
+            self._places.pop().close()
 
     @property
     def url(self) -> str:
@@ -78,6 +82,7 @@ class HubProcess:
 
     async def launch(self) -> None:
         """Start the process and return at once, so that it can be killed while it starts."""
+        self._keep_ports()
         self._serving.clear()
         self._process = await asyncio.create_subprocess_exec(
             PROGRAM, "serve", env=self._environment(), stderr=asyncio.subprocess.PIPE
@@ -112,6 +117,20 @@ class HubProcess:
             session.get(f"http://127.0.0.1:{self.probes_port}{path}") as answer,
         ):
             return answer.status, await answer.text()
+
+    def _keep_ports(self) -> None:
+        """Hold two ports: one that is bound, and not listened on, is given to none who takes any.
+
+        The hub may listen there nevertheless, since it names the port.
+        """
+        if self._places:
+            return
+        for _ in range(2):
+            place = socket.socket()
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            place.bind(("127.0.0.1", 0))
+            self._places.append(place)
+        self.port, self.probes_port = (place.getsockname()[1] for place in self._places)
 
     def _environment(self) -> dict[str, str]:
         ports = {
