@@ -183,6 +183,41 @@ def test_live_shows_what_happens(browser: Chromium, world: PageWorld) -> None:
         assert tab.trouble == []
 
 
+def test_live_leaves_what_is_being_read(browser: Chromium, world: PageWorld) -> None:
+    with browser.tab("auditor") as tab:
+        page = tab.page
+        tab.open(f"{ACTIVITY}?range=all")
+        rows = page.locator("tbody.event")
+        first = rows.count()
+        page.locator("[data-older]").scroll_into_view_if_needed()
+        expect(rows.nth(first + 1)).to_be_attached(timeout=30_000)
+        loaded = rows.count()
+        read = rows.nth(first)
+        read.locator("summary").click()
+        address = read.locator("td.time a").get_attribute("href")
+        page.get_by_role("button", name="Live").click()
+        event = make_event(
+            78, action="org.created", org_id=FULL, metadata={"name": "Live two"},
+            created_at_ms=world.hub.clock.now_ms - 4, actor_email="live2@acme.com",
+        )  # fmt: skip
+        world.run(world.hub.append(event, org_id=FULL))
+        new = page.locator("tbody.event", has_text="live2@acme.com")
+        expect(new).to_be_attached(timeout=30_000)
+        assert rows.count() == loaded + 1
+        kept = page.locator("tbody.event", has=page.locator(f'td.time a[href="{address}"]'))
+        expect(kept.locator("details")).to_have_attribute("open", "")
+        assert tab.trouble == []
+
+
+def test_live_that_is_refused_says_that_it_is_off(browser: Chromium) -> None:
+    with browser.tab("auditor") as tab:
+        tab.page.route("**/audit/follow?*", lambda route: route.fulfill(status=429))
+        tab.open(ACTIVITY)
+        tab.page.get_by_role("button", name="Live").click()
+        expect(tab.page.get_by_role("button", name="Live", exact=True)).to_be_visible()
+        expect(tab.page.locator("[data-live]")).to_have_attribute("aria-pressed", "false")
+
+
 def test_the_browsers_zone_is_taken_where_none_is_chosen(browser: Chromium) -> None:
     with browser.tab("owner", zone="America/New_York") as tab:
         tab.open(ACTIVITY)

@@ -91,7 +91,38 @@ function watchOlder() {
 }
 watchOlder();
 
-// Live: the server says that something happened, and the results are shown anew.
+// Live: the server says that something happened, and the results are shown anew. Where rows are
+// being read, or older ones were loaded, those stay, and what is new comes above them.
+const openOrFocused = "details[open], :focus";
+const eventOf = (row) => row.querySelector("td.time a").getAttribute("href");
+
+function renew(before, after) {
+  const table = before.querySelector("table.events");
+  const fresh = [...after.querySelectorAll("table.events tbody.event")];
+  const shown = new Map([...before.querySelectorAll("tbody.event")].map((row) => [eventOf(row), row]));
+  const isRead = before.querySelector(openOrFocused) || shown.size > fresh.length;
+  if (!isRead || !fresh.some((row) => shown.has(eventOf(row)))) {
+    before.replaceWith(after);
+    watchOlder();
+    return;
+  }
+  let place = table.querySelector("tbody.event");
+  for (const row of fresh) {
+    const known = shown.get(eventOf(row));
+    if (!known) table.insertBefore(row, place);
+    else if (known.querySelector(openOrFocused)) place = known.nextElementSibling;
+    else {
+      known.replaceWith(row); // a terminal may have ended since
+      place = row.nextElementSibling;
+    }
+  }
+  for (const part of [".chart", ".facets"]) {
+    const old = before.querySelector(part);
+    const made = after.querySelector(part);
+    if (old && made && !old.querySelector(openOrFocused)) old.replaceWith(made);
+  }
+}
+
 const live = document.querySelector("[data-live]");
 if (live && "EventSource" in window) {
   live.hidden = false;
@@ -99,12 +130,9 @@ if (live && "EventSource" in window) {
   let due = null;
   const show = async () => {
     due = null;
-    const before = document.getElementById("results");
-    if (before.querySelector("details[open] :focus-within, tbody details[open]")) return; // being read
     try {
       const page = await fetchPage(location.href);
-      before.replaceWith(page.getElementById("results"));
-      watchOlder();
+      renew(document.getElementById("results"), page.getElementById("results"));
     } catch { stop(); }
   };
   const stop = () => {
@@ -118,6 +146,8 @@ if (live && "EventSource" in window) {
     source = new EventSource(live.dataset.live);
     source.addEventListener("audit", () => { due ??= setTimeout(show, 800); });
     source.addEventListener("end", stop);
+    // A connection that was cut is made anew by itself; one that was refused is not.
+    source.addEventListener("error", () => { if (source?.readyState === EventSource.CLOSED) stop(); });
     live.setAttribute("aria-pressed", "true");
     live.textContent = "Live: on";
   });
