@@ -22,6 +22,7 @@ from .world import World, runs_with_gateway
 _logger = logging.getLogger(__name__)
 T = TypeVar("T", Policy, Hub)
 _COUNT_SECONDS = 2.0
+_MAX_GONE = 10_000  # a list that still shows a deleted object is seconds old
 
 
 class Intake:
@@ -38,6 +39,7 @@ class Intake:
         """Change these from now on."""
         self._world, self._queue, self._memories = world, queue, memories
         self._own_namespace, self._gateway_container = own_namespace, gateway_container
+        self._gone: dict[str, None] = {}  # uids of deleted objects, which never come back
 
     def take(self, plural: str, kind: str | None, raw: Mapping[str, Any]) -> None:
         """Take an event of one of our kinds; `kind` is the watch's, null for a listed one."""
@@ -49,15 +51,22 @@ class Intake:
         except SpecError as error:
             _logger.warning("an object cannot be understood", extra={"cause": str(error)})
 
-    def replace(self, plural: str, listed: Iterable[Key]) -> None:
-        """Remove what a complete list no longer has: its deletion was missed."""
-        here = set(listed)
-        known: dict[Key, Any] = (
-            dict(self._world.policies) if plural == POLICIES else dict(self._world.hubs)
-        )
-        for key in known.keys() - here:
-            (self._world.policies if plural == POLICIES else self._world.hubs).pop(key)
-            self._queue.add(Item(plural, key))
+    def known(self, plural: str) -> dict[Key, str]:
+        """Return the objects of a kind with their uids: what a list that begins now may miss."""
+        return {key: held.meta.uid for key, held in self._held(plural).items()}
+
+    def replace(self, plural: str, before: Mapping[Key, str], listed: Iterable[Key]) -> None:
+        """Remove what a complete list no longer has: its deletion was missed.
+
+        `before` is what was known when the list began. What the watch has brought since may be
+        younger than the list, and stays.
+        """
+        held = self._held(plural)
+        for key in before.keys() - set(listed):
+            if key in held and held[key].meta.uid == before[key]:
+                self._forget(before[key])
+                del held[key]
+                self._queue.add(Item(plural, key))
 
     def take_secret(self, kind: str, raw: Mapping[str, Any]) -> None:
         """Take the metadata of a Secret in a watched namespace."""
@@ -152,6 +161,15 @@ class Intake:
         for policy in self._world.policies_of(hub_name):
             self._queue.add(Item(POLICIES, policy.meta.key))
 
+    def _held(self, plural: str) -> dict[Key, Any]:
+        return self._world.policies if plural == POLICIES else self._world.hubs
+
+    def _forget(self, uid: str) -> None:
+        """Take an object for gone for good, whatever an older list says of it."""
+        self._gone[uid] = None
+        if len(self._gone) > _MAX_GONE:
+            del self._gone[next(iter(self._gone))]
+
     def _take(
         self,
         known: dict[Key, T],
@@ -162,6 +180,7 @@ class Intake:
     ) -> None:
         if kind == "DELETED":
             meta = read_meta(raw)
+            self._forget(meta.uid)
             held = known.get(meta.key)
             if held is not None and held.meta.uid == meta.uid:
                 del known[meta.key]
@@ -169,6 +188,8 @@ class Intake:
                 self._count_again(held)
             return
         new = read(raw)
+        if new.meta.uid in self._gone:
+            return  # a list that was overtaken by the deletion
         key, old = new.meta.key, known.get(new.meta.key)
         if old is not None and old.meta.uid == new.meta.uid:
             if new.meta.resource_version < old.meta.resource_version:

@@ -117,7 +117,7 @@ class Resync:
         """Read both kinds anew; false when a list could not be read whole."""
         is_complete = True
         for plural in (HUBS, POLICIES):
-            seen: list[Key] = []
+            before, seen = self._intake.known(plural), list[Key]()
             try:
                 async for page in self._cluster.pages(f"{API}/{plural}"):
                     for raw in page.get("items") or ():
@@ -129,7 +129,7 @@ class Resync:
                 _logger.warning("a list could not be read whole", extra=facts)
                 is_complete = False
                 continue
-            self._intake.replace(plural, seen)
+            self._intake.replace(plural, before, seen)
         return is_complete
 
     def _reread_secrets(self, hub: Hub) -> None:
