@@ -14,6 +14,7 @@ import copy
 import itertools
 import ssl
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from radar_audit_operator.settings import OperatorSettings
 from radar_audit_operator.specs import Key
 
 from tests.support.agent_api import CLUSTER, ORG, TOKEN, AgentApi, stand_in
-from tests.support.api_server import ApiServer
+from tests.support.api_server import KINDS, ApiServer
 from tests.support.crd_cases import API_VERSION
 from tests.support.crd_checker import CrdChecker
 
@@ -87,12 +88,19 @@ class OperatorWorld:
         self._wishes = itertools.count(1)
 
     async def start(self, settings: OperatorSettings = SETTINGS) -> App:
-        """Start one operator and wait until it knows all objects."""
+        """Start one operator and wait until it knows all objects and watches them."""
+        before = self._watches()
         app = App(settings, "0.1.0", self.api.write_kubeconfig(self.folder))
         self._running.append((app, asyncio.create_task(app.run())))
         if not settings.lease_enabled:
             await self.until(lambda: app.active is not None and app.active.is_ready())
+            # What is deleted before its watch begins is found by the next comparison alone.
+            await self.until(lambda: all(self._watches()[kind] > before[kind] for kind in KINDS))
         return app
+
+    def _watches(self) -> Counter[str]:
+        """Return how often the watch of each resource has begun."""
+        return Counter(each.resource for each in self.api.requests if each.verb == "watch")
 
     async def end(self, app: App) -> None:
         """Stop an operator gently."""

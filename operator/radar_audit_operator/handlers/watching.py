@@ -20,7 +20,7 @@ from radar_audit_operator.cluster import Credentials
 from .events import registry, settings
 
 Sink = Callable[[str, str | None, dict[str, Any]], None]
-_STOP_SECONDS = 1.0
+_STOP_SECONDS = 5.0  # a Kopf that is cut leaves its connections open
 _logger = logging.getLogger(__name__)
 
 
