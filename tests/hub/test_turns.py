@@ -124,6 +124,28 @@ async def test_pages_of_one_org_wait_for_one_another_alone(hub: HubUnderTest, pa
     assert (await waiting).status == 200
 
 
+async def test_previews_of_alerts_wait_as_pages_and_reports_do(hub: HubUnderTest) -> None:
+    agent, me = await operator(hub), (await hub.get("/api/me")).json["user_id"]
+    alerts = {
+        "destinations": [{"name": "ops", "email": {"to": ["ops@acme.com"]}}],
+        "rules": [{"name": "shells", "actions": ["pod.*"], "destinations": ["ops"]}],
+    }
+    async with AsyncExitStack() as taken:
+        await taken.enter_async_context(hub.hub.own_reports.take(f"{ORG}/{agent.cluster_id}"))
+        for _ in range(OWN_PAGES_AT_ONCE):
+            await taken.enter_async_context(hub.hub.own_pages.take(f"{ORG}/{me}"))
+        asked = {"rules": alerts["rules"]}
+        path = f"{PATH}/audit/policy/alerts/preview"
+        waiting = [
+            asyncio.create_task(hub.send("POST", path, json=asked)),
+            asyncio.create_task(agent.put(agent.owner(), dry_run=True, notifications=alerts)),
+        ]
+        for _ in range(9):  # long enough for those above, if they did not wait
+            assert (await hub.get("/api/me")).status == 200
+        assert not any(task.done() for task in waiting)
+    assert {(await task).status for task in waiting} == {200}
+
+
 async def test_pages_of_one_person_wait_for_their_own_alone(hub: HubUnderTest) -> None:
     slow, other = await hub.add_person(role="auditor"), await hub.add_person(role="auditor")
     whose = (await hub.get("/api/me", token=slow)).json["user_id"]

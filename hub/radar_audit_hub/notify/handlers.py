@@ -20,6 +20,7 @@ from radar_audit_events.policy_wire import (
 )
 
 from radar_audit_hub.audit.access_log import note_read
+from radar_audit_hub.audit.page_turns import page_turn
 from radar_audit_hub.auth.access import require
 from radar_audit_hub.auth.principal import OWNER, READ_SCOPE, Principal
 from radar_audit_hub.bodies import decode_body, read_body
@@ -87,15 +88,16 @@ async def tried(request: web.Request, caller: Principal, order: PreviewOrder) ->
     now_ms = hub.now_ms()
     async with hub.db.read() as conn:
         org = await get_followed_org(conn, caller.org_id)
-    found = await preview(
-        hub.db,
-        caller.org_id,
-        order.rules,
-        place=Place(owner_id="org", cluster_id=None, only_namespace=order.only_namespace),
-        floors=floors(org.plan, now_ms, read(org.retention)),
-        days=order.days,
-        now_ms=now_ms,
-    )
+    async with page_turn(hub, caller):  # it holds as many events as some pages
+        found = await preview(
+            hub.db,
+            caller.org_id,
+            order.rules,
+            place=Place(owner_id="org", cluster_id=None, only_namespace=order.only_namespace),
+            floors=floors(org.plan, now_ms, read(org.retention)),
+            days=order.days,
+            now_ms=now_ms,
+        )
     await note_read(hub, caller)
     return found
 

@@ -91,9 +91,10 @@ async def put_document(request: web.Request) -> web.Response:
             if is_trial:
                 raise _TriedError(answer)
     except _TriedError as tried:
-        told = await would_have_sent(
-            hub.db, caller.org_id, document, caller.cluster_id, hub.now_ms()
-        )
+        async with report_turn(hub, caller.org_id, caller.cluster_id):
+            told = await would_have_sent(
+                hub.db, caller.org_id, document, caller.cluster_id, hub.now_ms()
+            )
         answer = msgspec.structs.replace(tried.answer, result="dry_run", would_have_sent=told)
     return json_document(answer)
 
