@@ -36,6 +36,7 @@ HOSTILE = [
     "a\r\nBcc: eve@evil.example\r\n\r\nnew body",
     "\u202egnp.exe\u202c \u2066x\u2069 \u200b\ufeff\x00\x1b[31m",
     "x" * 5000,
+    "\U0001f600" * 5000,
     "\ud800 lone",
 ]
 
@@ -74,6 +75,10 @@ def of_webhook(told: Content, envelope: Any = "radar") -> Any:
     return json.loads(request.body)
 
 
+def utf16_units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
 def texts_in(part: Any) -> list[str]:
     if isinstance(part, dict):
         return [text for value in part.values() for text in texts_in(value)]
@@ -87,6 +92,11 @@ def test_slack_message_says_who_what_where_and_leads_to_the_event() -> None:
     text = "\n".join(texts_in(body))
     for part in ("alice@acme.com", "pod.exec_started", "payments", "web-1", "prod", "shells"):
         assert part in text
+    event = make_event().public()
+    event["metadata"] = dict.fromkeys(("cluster_name", "namespace", "pod", "container"), "x")
+    event["metadata"]["via_pat"] = "laptop"
+    full = texts_in(of_slack(content(events=[event], rule="the-last-fact")))
+    assert {"Token\nlaptop", "Rule\nthe-last-fact"} <= set(full), "also where it has many facts"
     button = body["blocks"][-1]["elements"][0]
     assert button["url"].startswith("https://audit.acme.com/orgs/org_x/activity/ae_")
     assert body["text"].startswith("alice@acme.com opened")
@@ -101,22 +111,23 @@ def test_slack_interprets_nothing_that_others_wrote_and_its_limits_hold(text: st
         fields = [block["text"]] if "text" in block else block.get("fields", [])
         assert all(field["type"] == "plain_text" for field in fields)
         limit = {"header": 150, "section": 3000}.get(block["type"], 3000)
-        assert all(0 < len(field["text"]) <= limit for field in fields)
+        assert all(0 < utf16_units(field["text"]) <= limit for field in fields)
         if "fields" in block:
             assert len(fields) <= 10
-            assert all(len(field["text"]) <= 2000 for field in fields)
+            assert all(utf16_units(field["text"]) <= 2000 for field in fields)
     assert len(body["blocks"][-1]["elements"][0]["url"]) <= 3000
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_teams_card_holds_what_others_wrote_in_text_runs_only(text: str) -> None:
-    body = json.loads(teams.render(hostile(text[:1000]), TOLD, SLACK).body)
+    sent = teams.render(hostile(text[:1000]), TOLD, SLACK).body
+    body = json.loads(sent)
     card = body["attachments"][0]["content"]
     assert {part["type"] for part in card["body"]} == {"RichTextBlock"}
     runs = [run for part in card["body"] for run in part["inlines"]]
     assert {run["type"] for run in runs} == {"TextRun"}
     assert not any("{{" in run["text"] or "${" in run["text"] for run in runs)
-    assert len(json.dumps(body)) < 28 * 1024
+    assert len(sent) < 28 * 1024
 
 
 def test_pagerduty_event_has_its_key_severity_and_link() -> None:

@@ -31,12 +31,15 @@ def render(content: Content, told: Told, url: str) -> HttpRequest:
 
 def _body(content: Content, told: Told) -> dict[str, Any]:
     title = f"{_MARKS[content.severity]} {headline(content, _HEADER_CHARS - 4)}"
-    blocks: list[dict[str, Any]] = [{"type": "header", "text": _plain(title)}]
+    blocks: list[dict[str, Any]] = [{"type": "header", "text": _plain(_cut(title, _HEADER_CHARS))}]
     pairs = [_plain(f"{name}\n{value}") for name, value in facts(content)]
-    blocks.append({"type": "section", "fields": pairs[:_FIELDS]})
+    blocks += [
+        {"type": "section", "fields": pairs[first : first + _FIELDS]}
+        for first in range(0, len(pairs), _FIELDS)
+    ]
     listed = "\n".join(lines(content))
     if listed:
-        blocks.append({"type": "section", "text": _plain(listed[:_SECTION_CHARS])})
+        blocks.append({"type": "section", "text": _plain(_cut(listed, _SECTION_CHARS))})
     button = {
         "type": "button",
         "text": _plain("Open in Radar Audit"),
@@ -54,6 +57,14 @@ def _body(content: Content, told: Told) -> dict[str, Any]:
 
 def _plain(text: str) -> dict[str, Any]:
     return {"type": "plain_text", "text": text, "emoji": False}
+
+
+def _cut(text: str, units: int) -> str:
+    """Return what of a text fits in UTF-16 units, which is how Slack may count: never more.
+
+    A message over a limit is refused whole, so that a name of pictures alone would hide an event.
+    """
+    return text.encode("utf-16-le")[: 2 * units].decode("utf-16-le", "ignore")
 
 
 def escaped(text: str) -> str:
