@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,7 @@ async def test_the_program_runs_quietly_and_ends_at_sigterm(
     try:
         await world.api.apply(policy())
         await world.until_says("True/Synced")
+        await world.until_watched(Counter())  # Kopf complains where it is ended in its beginning
         await world.api.apply(policy(retention={"maxAge": "29d"}))
         await world.until(lambda: world.status()["observedGeneration"] == 2)
         process.send_signal(signal.SIGTERM)

@@ -89,18 +89,22 @@ class OperatorWorld:
 
     async def start(self, settings: OperatorSettings = SETTINGS) -> App:
         """Start one operator and wait until it knows all objects and watches them."""
-        before = self._watches()
+        before = self.watches()
         app = App(settings, "0.1.0", self.api.write_kubeconfig(self.folder))
         self._running.append((app, asyncio.create_task(app.run())))
         if not settings.lease_enabled:
             await self.until(lambda: app.active is not None and app.active.is_ready())
             # What is deleted before its watch begins is found by the next comparison alone.
-            await self.until(lambda: all(self._watches()[kind] > before[kind] for kind in KINDS))
+            await self.until_watched(before)
         return app
 
-    def _watches(self) -> Counter[str]:
+    def watches(self) -> Counter[str]:
         """Return how often the watch of each resource has begun."""
         return Counter(each.resource for each in self.api.requests if each.verb == "watch")
+
+    async def until_watched(self, before: Counter[str]) -> None:
+        """Wait until our kinds are watched once more than `before`."""
+        await self.until(lambda: all(self.watches()[kind] > before[kind] for kind in KINDS))
 
     async def end(self, app: App) -> None:
         """Stop an operator gently."""
