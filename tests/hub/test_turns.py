@@ -140,7 +140,7 @@ async def test_previews_of_alerts_wait_as_pages_and_reports_do(hub: HubUnderTest
             asyncio.create_task(hub.send("POST", path, json=asked)),
             asyncio.create_task(agent.put(agent.owner(), dry_run=True, notifications=alerts)),
         ]
-        for _ in range(9):  # long enough for those above, if they did not wait
+        for _ in range(50):  # long enough for those above, if they did not wait
             assert (await hub.get("/api/me")).status == 200
         assert not any(task.done() for task in waiting)
     assert {(await task).status for task in waiting} == {200}
