@@ -6,7 +6,7 @@ plans without any.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,6 +16,8 @@ from radar_audit_hub.store import query
 from radar_audit_hub.store.database import Connection, Database, fetch
 from radar_audit_hub.store.migrate import migrate
 from radar_audit_hub.store.sql import Arguments
+
+from tests.support.read_rows import EXPLAIN, rows_read
 
 OLD, NEW = "org_old", "org_new"
 OLD_EVENTS = 20_000  # so many that the trees of the indexes differ in height
@@ -66,15 +68,6 @@ async def _analyze(database: Database) -> None:
         await fetch(connection, "ANALYZE audit_event", [])
 
 
-def _rows_read(node: dict[str, Any]) -> Iterator[float]:
-    """Yield how many rows each scan below a node looked at."""
-    if "Relation Name" in node:
-        looked_at = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
-        yield looked_at * node["Actual Loops"]
-    for below in node.get("Plans", ()):
-        yield from _rows_read(below)
-
-
 @pytest.mark.parametrize("dialect", ["postgresql"])
 async def test_statistics_of_a_long_log_are_gathered_after_few_events(database: Database) -> None:
     """So many may be of one org that they do not know, all of which a search then reads."""
@@ -92,7 +85,7 @@ async def test_a_search_of_a_new_org_reads_about_a_page(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_postgresql = database.dialect == "postgresql"
-    explain = "EXPLAIN (ANALYZE, FORMAT JSON)" if is_postgresql else "EXPLAIN QUERY PLAN"
+    explain = EXPLAIN if is_postgresql else "EXPLAIN QUERY PLAN"
     explained: list[Sequence[Any]] = []
 
     async def noted(connection: Connection, sql: str, args: Sequence[Any]) -> Sequence[Any]:
@@ -114,8 +107,7 @@ async def test_a_search_of_a_new_org_reads_about_a_page(
     assert len(explained) == len(_SEARCHES)
     for plan in explained:
         if is_postgresql:
-            read = sum(_rows_read(plan[0][0][0]["Plan"]))
-            assert read <= 2 * (PAGE_EVENTS + 1), plan[0][0]
+            assert rows_read(plan) <= 2 * (PAGE_EVENTS + 1), plan[0][0]
         else:
             steps = [step[-1] for step in plan if "audit_event" in step[-1]]
             assert steps
