@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,10 +26,21 @@ def pytest_configure() -> None:
     settings.load_profile("house")
 
 
-def pytest_collection_finish() -> None:
-    """Let no collection of garbage look at the thousands of tests again: a tenth of all CPU."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let no collection of garbage look at the thousands of tests, now or again.
+
+    That was a tenth of all CPU. Later ones are rarer than is usual, too: a request makes thousands
+    of objects that live for a moment.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 10, 10)
 
 
 @pytest.fixture(scope="session")
