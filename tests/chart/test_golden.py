@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 import yaml
 
 from tests.chart import golden
-from tests.chart.rendering import CHART, Helm, read, run, set_names, values_of
+from tests.chart.rendering import CHART, KUBERNETES, Helm, read, run, set_names, values_of
 from tests.cluster.tools import BUILD_SECONDS
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)  # the first run on a machine builds helm
@@ -79,6 +81,35 @@ def test_names_come_from_the_release(
         ["template", release, str(CHART), "-f", str(file), "-s", "templates/hub/service.yaml"]
     )
     assert yaml.safe_load(shown)["metadata"]["name"] == expected
+
+
+@pytest.mark.parametrize("name", set_names())
+def test_release_and_namespace_may_be_digits(helm: Helm, name: str) -> None:
+    """YAML reads digits as a number, which the API server refuses where a text has to be."""
+    file = helm.chart.parent / f"{name}-digits.json"
+    file.write_text(json.dumps(values_of(name)))
+    arguments = ["template", "123", str(helm.chart), "-n", "2024", "-f", str(file)]
+    rendered = read(run([*arguments, "--kube-version", KUBERNETES]))
+    assert len(rendered.objects) == len(helm.render(name).objects)
+    wrong = [
+        f"{each['kind']} {path}"
+        for each in rendered.objects
+        for path, value in _leaves(each)
+        if value in (123, 2024)
+    ]
+    assert wrong == []
+
+
+def _leaves(part: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    pairs: Iterable[tuple[Any, Any]] = ()
+    if isinstance(part, dict):
+        pairs = part.items()
+    elif isinstance(part, list):
+        pairs = enumerate(part)
+    else:
+        yield path, part
+    for key, value in pairs:
+        yield from _leaves(value, f"{path}.{key}")
 
 
 class TestUmbrella:

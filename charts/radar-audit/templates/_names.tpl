@@ -18,8 +18,8 @@
 
 {{/* Labels that never change: what selectors use. Takes (dict "root" . "component" "hub"). */}}
 {{- define "radar-audit.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "radar-audit.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "radar-audit.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 

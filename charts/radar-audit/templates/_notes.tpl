@@ -100,7 +100,7 @@ spec:
 ---
 apiVersion: audit.radarhq.io/v1alpha1
 kind: AuditPolicy
-metadata: {name: main, namespace: {{ $namespace }}}
+metadata: {name: main, namespace: {{ $namespace | quote }}}
 spec:
   hubRef: {name: main}
   retention: {maxAge: 30d}
