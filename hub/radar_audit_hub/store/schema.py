@@ -86,6 +86,7 @@ org_member = Table(
     text_column("role"),
     whole_column("created_at"),
     PrimaryKeyConstraint("org_id", "user_id"),
+    Index(None, "user_id"),  # the orgs of whoever looks at a page
 )
 cluster = Table(
     "cluster",
