@@ -87,7 +87,7 @@ def test_a_process_that_ignores_the_signal_is_reported_as_running(
     place: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    control.start(place, "one", ["sh", "-c", "trap '' TERM; echo set; sleep 600"], log)
+    control.start(place, "one", ["sh", "-c", "trap '' TERM; echo set; exec sleep 600"], log)
     eventually(lambda: log.exists() and log.read_text() == "set\n")
     assert not control.stop(place, "one", "TERM", 0.2)
     assert control.processes(place)["one"].ended is None
