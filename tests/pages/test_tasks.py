@@ -16,6 +16,16 @@ from tests.support.page_world import FULL, PageWorld
 ACTIVITY = f"/orgs/{FULL}/activity"
 
 
+def happen(world: PageWorld, number: int, actor: str) -> None:
+    """Have something happen that is newer than whatever other tests did."""
+    world.hub.clock.now_ms += 1
+    event = make_event(
+        number, action="org.created", org_id=FULL, metadata={"name": "Live"},
+        created_at_ms=world.hub.clock.now_ms, actor_email=actor,
+    )  # fmt: skip
+    world.run(world.hub.append(event, org_id=FULL))
+
+
 @pytest.fixture(params=[True, False], ids=["script", "no script"])
 def tab(request: pytest.FixtureRequest, browser: Chromium) -> Iterator[Tab]:
     """A tab of the owner's, with script and without."""
@@ -171,11 +181,7 @@ def test_live_shows_what_happens(browser: Chromium, world: PageWorld) -> None:
         tab.open(f"{ACTIVITY}?range=all")
         page.get_by_role("button", name="Live").click()
         expect(page.get_by_role("button", name="Live: on")).to_be_visible()
-        event = make_event(
-            77, action="org.created", org_id=FULL, metadata={"name": "Live one"},
-            created_at_ms=world.hub.clock.now_ms - 5, actor_email="live@acme.com",
-        )  # fmt: skip
-        world.run(world.hub.append(event, org_id=FULL))
+        happen(world, 77, "live@acme.com")
         shown = page.locator("tbody.event", has_text="live@acme.com")
         expect(shown).to_be_visible(timeout=30_000)
         page.get_by_role("button", name="Live: on").click()
@@ -196,11 +202,7 @@ def test_live_leaves_what_is_being_read(browser: Chromium, world: PageWorld) -> 
         read.locator("summary").click()
         address = read.locator("td.time a").get_attribute("href")
         page.get_by_role("button", name="Live").click()
-        event = make_event(
-            78, action="org.created", org_id=FULL, metadata={"name": "Live two"},
-            created_at_ms=world.hub.clock.now_ms - 4, actor_email="live2@acme.com",
-        )  # fmt: skip
-        world.run(world.hub.append(event, org_id=FULL))
+        happen(world, 78, "live2@acme.com")
         new = page.locator("tbody.event", has_text="live2@acme.com")
         expect(new).to_be_attached(timeout=30_000)
         assert rows.count() == loaded + 1
