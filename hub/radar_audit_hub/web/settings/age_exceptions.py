@@ -6,19 +6,15 @@ Owns these handlers. An exception gives some actions another age; what one may b
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from aiohttp import web
 from radar_audit_events.errors import FieldError
-from radar_audit_events.policy_answers import Holder
 from radar_audit_events.policy_wire import AgeOverride, RetentionSettings
 
 from radar_audit_hub.auth.principal import OWNER
 from radar_audit_hub.declarations import declare
-from radar_audit_hub.errors import ConflictError, HubError, InvalidBodyError, NotFoundError
+from radar_audit_hub.errors import ConflictError, HubError, InvalidBodyError
 from radar_audit_hub.policy import people as policy
-from radar_audit_hub.policy.claims import ORG_KEY
 from radar_audit_hub.policy.releasing import ACTION
 from radar_audit_hub.web.forms import Form, as_document, read_form
 from radar_audit_hub.web.owner_words import owner_words
@@ -29,17 +25,17 @@ from .ages import UNITS, age_hours, age_texts
 from .answering import REFUSED
 from .entries import lines
 from .mending import refused
+from .named_parts import part_named, with_part
+from .own_retention import PAGE, address_of, key_holder, on_page, store
 
-_RETENTION = "/orgs/{org_id}/retention"
-_NEW = _RETENTION + "/new-exception"
-_ONE = _RETENTION + "/exceptions/{exception}"
+_NEW = PAGE + "/new-exception"
+_ONE = PAGE + "/exceptions/{exception}"
 LABELS = {
     "name": "Name",
     "actions": "Actions",
     "age": "Keep them for",
     "age_unit": "Unit of the age",
 }
-_FIELDS = {"max_age_hours": "age"}
 _exception = msgspec.json.Decoder(AgeOverride)
 
 
@@ -57,10 +53,7 @@ async def show(request: web.Request) -> web.Response:
 async def _named(request: web.Request, visit: OrgVisit) -> AgeOverride:
     own, _ = await policy.load_own(request, visit.caller)
     asked = [] if own.retention is None else own.retention.overrides
-    found = next((one for one in asked if one.name == request.match_info["exception"]), None)
-    if found is None:
-        raise NotFoundError("there is no such exception")
-    return found
+    return part_named(asked, request.match_info["exception"], "exception")
 
 
 async def _page(
@@ -70,7 +63,7 @@ async def _page(
     error: HubError | None = None,
     form: Form | None = None,
 ) -> web.Response:
-    status, mistakes = refused(error, LABELS, _on_page)
+    status, mistakes = refused(error, LABELS, on_page)
     found = await policy.load(request, visit.caller)
     own: RetentionSettings = found["policy"]["retention"] or RetentionSettings()
     typed = {
@@ -94,14 +87,6 @@ async def _page(
         typed=typed,
         owner_words=owner_words,
     )
-
-
-def key_holder(found: dict[str, Any]) -> Holder | None:
-    """Return who holds the organization's key, None where its own people set the retention.
-
-    `found` is what `policy.load` returned. The own document never holds the key.
-    """
-    return next((one.holder for one in found["keys"] if one.key == ORG_KEY), None)
 
 
 async def create(request: web.Request) -> web.Response:
@@ -129,10 +114,11 @@ async def _saved(
             "actions": lines(form, "actions"),
             "max_age_hours": hours,
         }
-        await _store(request, visit, form, as_document(values, _exception), is_new=before is None)
+        asked = as_document(values, _exception)
+        await _store(request, visit, form, asked.name, asked, is_new=before is None)
     except REFUSED as error:
         return await _page(request, visit, before, error, form)
-    return see_other(request, _address(visit), "saved")
+    return see_other(request, address_of(visit), "saved")
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -141,22 +127,22 @@ async def delete(request: web.Request) -> web.Response:
     visit = await org_visit(request, OWNER)
     before = await _named(request, visit)
     try:
-        await _store(request, visit, form, before, is_gone=True)
+        await _store(request, visit, form, before.name, None)
     except REFUSED as error:
         return await _page(request, visit, before, error)
-    return see_other(request, _address(visit), "exception_deleted")
+    return see_other(request, address_of(visit), "exception_deleted")
 
 
 async def _store(
     request: web.Request,
     visit: OrgVisit,
     form: Form,
-    asked: AgeOverride,
+    name: str,
+    asked: AgeOverride | None,
     *,
     is_new: bool = False,
-    is_gone: bool = False,
 ) -> None:
-    """Store the organization's retention with an exception added, changed or taken out.
+    """Store the organization's retention with an exception added, changed, or (None) taken out.
 
     Raises InvalidBodyError, ConflictError.
     """
@@ -165,29 +151,8 @@ async def _store(
         raise ConflictError(f"{owner_words(holder.owner_id)} sets the retention: change it there")
     own, _ = await policy.load_own(request, visit.caller)
     before = own.retention or RetentionSettings()
-    if is_new and any(one.name == asked.name for one in before.overrides):
-        raise ConflictError("there is an exception of this name; choose another")
-    after = [asked if one.name == asked.name else one for one in before.overrides]
-    if is_new:
-        after = [*before.overrides, asked]
-    elif is_gone:
-        after = [one for one in before.overrides if one.name != asked.name]
-    retention = msgspec.structs.replace(before, overrides=after)
-    document = msgspec.structs.replace(own, retention=retention)
-    await policy.save(request, visit.caller, document, revision=form.text("revision"))
-
-
-def _on_page(mistake: FieldError) -> FieldError:
-    """Return a mistake as of the page's field; what is of no field has none that is linked to."""
-    inside = mistake.field.removeprefix("retention.")
-    if inside == "overrides":
-        return FieldError("the exceptions", mistake.message)
-    last = inside.rpartition(".")[2]
-    return FieldError(_FIELDS.get(last, last), mistake.message)
-
-
-def _address(visit: OrgVisit) -> str:
-    return f"/orgs/{visit.caller.org_id}/retention"
+    after = with_part(before.overrides, name, asked, is_new=is_new, what="an exception")
+    await store(request, visit, form, own, msgspec.structs.replace(before, overrides=after))
 
 
 def routes() -> list[web.RouteDef]:

@@ -19,7 +19,6 @@ from radar_audit_hub.context import HUB
 from radar_audit_hub.declarations import declare
 from radar_audit_hub.errors import ConflictError, HubError, InvalidBodyError
 from radar_audit_hub.policy import people as policy
-from radar_audit_hub.policy.own import OwnPolicy
 from radar_audit_hub.policy.releasing import ACTION
 from radar_audit_hub.retention.in_force import read
 from radar_audit_hub.store.owners import in_force
@@ -29,14 +28,13 @@ from radar_audit_hub.web.rendering import page, see_other
 from radar_audit_hub.web.visits import OrgVisit, org_visit
 from radar_audit_hub.web.zone_cookie import zone_of
 
-from .age_exceptions import key_holder
 from .ages import UNITS, age_hours, age_texts, age_words
 from .answering import REFUSED
 from .entries import is_ahead, time_of, whole
 from .exception_rows import ExceptionRow, exception_rows
 from .mending import refused
+from .own_retention import PAGE, address_of, key_holder, on_page, store
 
-_PAGE = "/orgs/{org_id}/retention"
 LABELS = {
     "age": "Keep events for",
     "age_unit": "Unit of the age",
@@ -48,7 +46,6 @@ LABELS = {
     "query": "Query",
     "until": "Ends",
 }
-_FIELDS = {"max_age_hours": "age", "shrink_delay_hours": "delay"}
 _HOLD = ("name", "reason", "query", "until")
 _hold = msgspec.json.Decoder(LegalHold)
 
@@ -61,7 +58,7 @@ async def show(request: web.Request) -> web.Response:
 async def _page(
     request: web.Request, visit: OrgVisit, error: HubError | None = None, form: Form | None = None
 ) -> web.Response:
-    status, mistakes = refused(error, LABELS, _on_page)
+    status, mistakes = refused(error, LABELS, on_page)
     found = await policy.load(request, visit.caller)
     own: RetentionSettings | None = found["policy"]["retention"]
     typed = {
@@ -117,10 +114,10 @@ async def save(request: web.Request) -> web.Response:
         own, _ = await policy.load_own(request, visit.caller)
         before = own.retention or RetentionSettings()
         after = msgspec.structs.replace(before, max_age_hours=hours, shrink_delay_hours=delay)
-        await _store(request, visit, form, own, after)
+        await store(request, visit, form, own, after)
     except REFUSED as error:
         return await _page(request, visit, error, form)
-    return see_other(request, _address(visit), "saved")
+    return see_other(request, address_of(visit), "saved")
 
 
 async def add_hold(request: web.Request) -> web.Response:
@@ -140,12 +137,10 @@ async def add_hold(request: web.Request) -> web.Response:
         if any(one.name == made.name and not one.released for one in before.holds):
             raise ConflictError("there is a hold of this name; choose another")
         kept = [one for one in before.holds if one.name != made.name]
-        await _store(
-            request, visit, form, own, msgspec.structs.replace(before, holds=[*kept, made])
-        )
+        await store(request, visit, form, own, msgspec.structs.replace(before, holds=[*kept, made]))
     except REFUSED as error:
         return await _page(request, visit, error, form)
-    return see_other(request, _address(visit), "hold_added")
+    return see_other(request, address_of(visit), "hold_added")
 
 
 def _end(request: web.Request, form: Form) -> str | None:
@@ -169,10 +164,10 @@ async def release_hold(request: web.Request) -> web.Response:
             msgspec.structs.replace(one, released=True) if one.name == form.text("name") else one
             for one in before.holds
         ]
-        await _store(request, visit, form, own, msgspec.structs.replace(before, holds=after))
+        await store(request, visit, form, own, msgspec.structs.replace(before, holds=after))
     except REFUSED as error:
         return await _page(request, visit, error)
-    return see_other(request, _address(visit), "hold_released")
+    return see_other(request, address_of(visit), "hold_released")
 
 
 async def override(request: web.Request) -> web.Response:
@@ -189,40 +184,16 @@ async def override(request: web.Request) -> web.Response:
         await policy.set_override(request, visit.caller, policy.OverrideOrder(retention=asked))
     except REFUSED as error:
         return await _page(request, visit, error, form)
-    return see_other(request, _address(visit), "saved")
-
-
-async def _store(
-    request: web.Request,
-    visit: OrgVisit,
-    form: Form,
-    own: OwnPolicy,
-    retention: RetentionSettings,
-) -> None:
-    asked = msgspec.structs.replace(own, retention=retention)
-    await policy.save(request, visit.caller, asked, revision=form.text("revision"))
-
-
-def _on_page(mistake: FieldError) -> FieldError:
-    """Return a mistake as of the page's field; what is of no field has none that is linked to."""
-    inside = mistake.field.removeprefix("retention.")
-    if inside == "holds":
-        return FieldError("the holds", mistake.message)
-    last = inside.rpartition(".")[2]
-    return FieldError(_FIELDS.get(last, last), mistake.message)
-
-
-def _address(visit: OrgVisit) -> str:
-    return f"/orgs/{visit.caller.org_id}/retention"
+    return see_other(request, address_of(visit), "saved")
 
 
 def routes() -> list[web.RouteDef]:
     """Return the page's routes."""
     changed = (ACTION,)
     return [
-        web.get(_PAGE, show, allow_head=False),
-        declare(web.post(_PAGE, save), events=changed),
-        declare(web.post(f"{_PAGE}/holds", add_hold), events=changed),
-        declare(web.post(f"{_PAGE}/holds/release", release_hold), events=changed),
-        declare(web.post(f"{_PAGE}/override", override), events=changed),
+        web.get(PAGE, show, allow_head=False),
+        declare(web.post(PAGE, save), events=changed),
+        declare(web.post(f"{PAGE}/holds", add_hold), events=changed),
+        declare(web.post(f"{PAGE}/holds/release", release_hold), events=changed),
+        declare(web.post(f"{PAGE}/override", override), events=changed),
     ]

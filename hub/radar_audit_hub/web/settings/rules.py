@@ -19,7 +19,6 @@ from radar_audit_events.policy_wire import (
 from radar_audit_hub.auth.principal import OWNER
 from radar_audit_hub.context import HUB
 from radar_audit_hub.declarations import declare
-from radar_audit_hub.errors import ConflictError, NotFoundError
 from radar_audit_hub.notices.kinds import KINDS
 from radar_audit_hub.notify import handlers as trying
 from radar_audit_hub.notify.previewing import MAX_DAYS
@@ -35,6 +34,7 @@ from .answering import REFUSED
 from .destination_form import SEVERITIES
 from .destinations import PAGE
 from .entries import is_ahead, whole
+from .named_parts import part_named, with_part
 from .rule_form import GROUPS, asked, filled
 from .rule_mistakes import LABELS, rule_mistakes
 
@@ -57,11 +57,7 @@ async def show(request: web.Request) -> web.Response:
 async def _named(request: web.Request, visit: OrgVisit) -> AlertRule:
     own, _ = await policy.load_own(request, visit.caller)
     rules = [] if own.notifications is None else own.notifications.rules
-    name = request.match_info["rule"]
-    found = next((one for one in rules if one.name == name), None)
-    if found is None:
-        raise NotFoundError("there is no such rule")
-    return found
+    return part_named(rules, request.match_info["rule"], "rule")
 
 
 async def _page(
@@ -154,14 +150,7 @@ def _with(own: OwnPolicy, name: str, rule: AlertRule | None, *, is_new: bool) ->
     Raises ConflictError.
     """
     alerts = own.notifications or NotificationSettings()
-    if is_new and any(one.name == name for one in alerts.rules):
-        raise ConflictError("there is a rule of this name; choose another")
-    if rule is None:
-        rules = [one for one in alerts.rules if one.name != name]
-    elif is_new:
-        rules = [*alerts.rules, rule]
-    else:
-        rules = [rule if one.name == name else one for one in alerts.rules]
+    rules = with_part(alerts.rules, name, rule, is_new=is_new, what="a rule")
     return msgspec.structs.replace(own, notifications=msgspec.structs.replace(alerts, rules=rules))
 
 
