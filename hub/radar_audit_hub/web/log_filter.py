@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -46,9 +47,7 @@ class LogFilter:
     @property
     def created(self) -> Created | None:
         """The time range that the query names, of several what all have, None if it names none."""
-        found = [
-            term for term in self.query.terms if isinstance(term, Created) and not term.negated
-        ]
+        found = [term for term in self.query.terms if _is_range(term)]
         low = max((term.from_ms for term in found if term.from_ms is not None), default=None)
         high = min((term.to_ms for term in found if term.to_ms is not None), default=None)
         if low is None and high is None:
@@ -114,8 +113,12 @@ class LogFilter:
 
     def with_times(self, from_ms: int | None, to_ms: int | None) -> LogFilter:
         """Return the filter with this range of times."""
-        kept = tuple(term for term in self.query.terms if not _is_range(term))
+        kept = self.without_times().query.terms
         return LogFilter(Query((*kept, Created(from_ms, to_ms))), None)
+
+    def without_times(self) -> LogFilter:
+        """Return the filter of all times."""
+        return LogFilter(Query(tuple(t for t in self.query.terms if not _is_range(t))), None)
 
     def value_of(self, key: str) -> str:
         """Return the value part of a key's term, as the query language writes it."""
@@ -176,8 +179,8 @@ def _with_controls(found: LogFilter, given: Mapping[str, str], zone: ZoneInfo) -
     found = replace(found, query=_query(terms))
     asked_range, had_range = given.get("range", ""), given.get("range0", "")
     if asked_range != had_range and asked_range in (*RANGES_MS, ALL):
-        kept = tuple(term for term in found.query.terms if not _is_range(term))
-        return LogFilter(Query(kept), asked_range if asked_range in RANGES_MS else None)
+        relative = asked_range if asked_range in RANGES_MS else None
+        return replace(found.without_times(), range_name=relative)
     if asked_range == CUSTOM or (not asked_range and (given.get("from") or given.get("to"))):
         return _with_custom(found, given, zone, before)
     return found
@@ -196,7 +199,7 @@ def _with_custom(
     if times == [None, None]:  # emptied, or never filled
         if had is None or found.created != had:
             return found
-        return replace(found, query=Query(tuple(t for t in found.query.terms if not _is_range(t))))
+        return found.without_times()
     try:
         return found.with_times(times[0], times[1])
     except QueryError:
@@ -262,5 +265,5 @@ def _is_of(term: Term | Created, key: str) -> bool:
     return isinstance(term, Term) and term.key == key and not term.negated
 
 
-def _is_range(term: Term | Created) -> bool:
+def _is_range(term: Term | Created) -> TypeGuard[Created]:
     return isinstance(term, Created) and not term.negated
