@@ -17,6 +17,7 @@ from radar_audit_events.policy_wire import NOTICE_KINDS
 
 from radar_audit_hub.changes import Change
 from radar_audit_hub.notify.kinds_messages import Fact, tell_kind
+from radar_audit_hub.retention.policy import DAY_MS
 from radar_audit_hub.store import inbox, outbox
 from radar_audit_hub.store.inbox import NewItem
 
@@ -27,7 +28,6 @@ MAIL = "notice_mail"  # the outbox kind; `mails.py` delivers it
 # Of one kind, to one person of an org: what a cluster's token or a receiver brings about over and
 # over fills no mailbox. The inbox has them all.
 MAILS_A_DAY = 20
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ async def tell(change: Change, org_id: str, notice: Notice) -> int:
     ]
     if added and wanting:
         enough = await inbox.told_often(
-            change.conn, org_id, notice.kind, wanting, change.now_ms - _DAY_MS, MAILS_A_DAY
+            change.conn, org_id, notice.kind, wanting, change.now_ms - DAY_MS, MAILS_A_DAY
         )
         for user_id in wanting:
             if user_id not in enough:
