@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import pytest
 from radar_audit_events.ids import format_ms
 from radar_audit_events.query import parse
 from radar_audit_hub.retention.policy import Floors, floors
 from radar_audit_hub.store import facets, histogram, query
-from radar_audit_hub.store.database import Connection, Database, fetch
+from radar_audit_hub.store.database import Database
 from radar_audit_hub.store.log import append_batch
 
 from tests.support.log_rows import DAY_MS, NOW_MS, make_row
-from tests.support.read_rows import EXPLAIN, rows_read
+from tests.support.read_rows import noted_plans, rows_read
 
 ORG, RARE = "org_x", "rare@acme.com"
 HOUR_MS = 3_600_000
@@ -26,13 +23,6 @@ async def test_no_other_events_are_read(
     database: Database, monkeypatch: pytest.MonkeyPatch, floor: Floors
 ) -> None:
     is_postgresql = database.dialect == "postgresql"
-    explain = EXPLAIN if is_postgresql else "EXPLAIN QUERY PLAN"
-    explained: list[Sequence[Any]] = []
-
-    async def noted(connection: Connection, sql: str, args: Sequence[Any]) -> Sequence[Any]:
-        explained.append(await fetch(connection, f"{explain} {sql}", args))
-        return await fetch(connection, sql, args)
-
     rows = [
         make_row(
             number,
@@ -42,8 +32,7 @@ async def test_no_other_events_are_read(
         for number in range(EVENTS)
     ]
     await append_batch(database, ORG, rows, NOW_MS)
-    for module in (facets, histogram, query):
-        monkeypatch.setattr(module, "fetch", noted)
+    explained = noted_plans(monkeypatch, database, facets, histogram, query)
     asked = f"actor:{RARE} created:{format_ms(NOW_MS - DAY_MS)}..{format_ms(NOW_MS + 1)}"
     for text in (f"actor:{RARE}", asked, f"{asked} payments"):
         page = await query.page(database, ORG, parse(text), floor, before=None, limit=50)

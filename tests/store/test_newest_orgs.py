@@ -6,18 +6,15 @@ plans without any.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import pytest
 from radar_audit_events.query import parse
 from radar_audit_hub.retention.policy import Floors
 from radar_audit_hub.store import query
-from radar_audit_hub.store.database import Connection, Database, fetch
+from radar_audit_hub.store.database import Database, fetch
 from radar_audit_hub.store.migrate import migrate
 from radar_audit_hub.store.sql import Arguments
 
-from tests.support.read_rows import EXPLAIN, rows_read
+from tests.support.read_rows import noted_plans, rows_read
 
 OLD, NEW = "org_old", "org_new"
 OLD_EVENTS = 20_000  # so many that the trees of the indexes differ in height
@@ -85,20 +82,13 @@ async def test_a_search_of_a_new_org_reads_about_a_page(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_postgresql = database.dialect == "postgresql"
-    explain = EXPLAIN if is_postgresql else "EXPLAIN QUERY PLAN"
-    explained: list[Sequence[Any]] = []
-
-    async def noted(connection: Connection, sql: str, args: Sequence[Any]) -> Sequence[Any]:
-        explained.append(await fetch(connection, f"{explain} {sql}", args))
-        return await fetch(connection, sql, args)
-
     await _fill(database, OLD, OLD_EVENTS)
     if is_postgresql:
         await _analyze(database)
     await _fill(database, NEW, NEW_EVENTS)
     if is_postgresql and await _changes_until_analyzed(database) < NEW_EVENTS:
         await _analyze(database)
-    monkeypatch.setattr(query, "fetch", noted)
+    explained = noted_plans(monkeypatch, database, query)
     for text in _SEARCHES:
         found = await query.page(
             database, NEW, parse(text), Floors(0), before=None, limit=PAGE_EVENTS

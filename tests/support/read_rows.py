@@ -1,15 +1,36 @@
-"""How many rows PostgreSQL looked at for a statement, told by its own EXPLAIN.
+"""How a database ran a statement, told by its own EXPLAIN: which rows it looked at, and how.
 
-Called by tests that hold a statement to the rows that it needs: unlike its time, they are the
-same on every machine.
+Owns noting the plans of what the store asks for, and the count of rows in PostgreSQL's. Called by
+tests that hold a statement to the rows that it needs: unlike its time, they are the same on every
+machine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 from typing import Any
 
-EXPLAIN = "EXPLAIN (ANALYZE, FORMAT JSON)"
+import pytest
+from radar_audit_hub.store.database import Connection, Database, fetch
+
+_EXPLAIN = {"postgresql": "EXPLAIN (ANALYZE, FORMAT JSON)", "sqlite": "EXPLAIN QUERY PLAN"}
+
+
+def noted_plans(
+    monkeypatch: pytest.MonkeyPatch, database: Database, *modules: ModuleType
+) -> list[Sequence[Any]]:
+    """Return a list that takes the plan of each statement which these modules fetch from now on."""
+    explained: list[Sequence[Any]] = []
+
+    async def noted(connection: Connection, sql: str, args: Sequence[Any]) -> Sequence[Any]:
+        plan = await fetch(connection, f"{_EXPLAIN[database.dialect]} {sql}", args)
+        explained.append(plan)
+        return await fetch(connection, sql, args)
+
+    for module in modules:
+        monkeypatch.setattr(module, "fetch", noted)
+    return explained
 
 
 def rows_read(explained: Sequence[Any]) -> float:
