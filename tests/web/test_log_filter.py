@@ -139,6 +139,8 @@ def test_a_range_of_two_terms_is_shown_and_changed_as_one() -> None:
     later = field_text(field_time("2026-11-05T00:00", UTC), BERLIN)
     found = read(form(shown, **{"from": later}), BERLIN)
     assert found.text == "actor:bob created:2026-11-05T00:00:00.000Z..2026-11-19T23:59:59.999Z"
+    wider = read({"q": f"{shown.text} created:2026-10-01..2026-12-01"}, UTC)
+    assert wider.created == shown.created, "what all of them have"
     apart = read({"q": "created:<2026-11-01 created:>=2026-11-20", "range": "all"}, UTC)
     assert read(form(apart), BERLIN) == apart
 
